@@ -1,0 +1,1 @@
+"""FastAPI service: HTTP in, the conversation, providers out; the `smartstore` command."""

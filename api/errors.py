@@ -1,0 +1,126 @@
+"""Errors of the API, and their one translation into status codes and error events.
+
+    ApiError(code, status, message, retryable, retry_after)
+    ├── InvalidRequest       422  a field's value cannot be used
+    ├── NotFound             404  no such turn, session, FAQ or job
+    ├── Forbidden            403  the key may not do this
+    ├── Unauthorized         401  no key, or an unknown one
+    ├── Conflict             409  the same Idempotency-Key with another body
+    ├── TooMany              429  a limit of this key is used up
+    ├── Overloaded           503  the service is at its bound
+    ├── StateUnavailable     503  Redis or Valkey does not answer
+    ├── SearchUnavailable    503  the index cannot be searched
+    └── ProviderError        502  a provider failed
+        ├── ProviderTimeout  504  no token within the time allowed
+        └── ProviderRejected 502  the provider refused the request itself
+
+`message` is Korean, for the seller or the caller; it names the value and the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from api.events import TurnFailed
+
+
+class ApiError(Exception):
+    """Base class; `status` is the HTTP status, `retry_after` in seconds."""
+
+    code = "internal_error"
+    status = 500
+    retryable = False
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        self.message, self.retry_after = message, retry_after
+        super().__init__(message)
+
+    def event(self) -> TurnFailed:
+        """This error as the closing event of a turn."""
+        return TurnFailed(code=self.code, message=self.message, retryable=self.retryable)
+
+
+class InvalidRequest(ApiError):
+    """A field's value cannot be used."""
+
+    code, status = "invalid_request", 422
+
+
+class UnknownProvider(InvalidRequest):
+    """The request names a provider that is not configured."""
+
+    code = "unknown_provider"
+
+    def __init__(self, name: str, valid: Iterable[str]) -> None:
+        self.name, self.valid = name, tuple(valid)
+        super().__init__(f"알 수 없는 provider '{name}'입니다. 사용할 수 있는 값: {', '.join(self.valid)}")
+
+
+class NotFound(ApiError):
+    """No such turn, session, FAQ or job."""
+
+    code, status = "not_found", 404
+
+
+class Forbidden(ApiError):
+    """The key may not do this."""
+
+    code, status = "forbidden", 403
+
+
+class Unauthorized(ApiError):
+    """No key, or an unknown one."""
+
+    code, status = "unauthorized", 401
+
+
+class Conflict(ApiError):
+    """The same Idempotency-Key came with another body."""
+
+    code, status = "conflict", 409
+
+
+class TooMany(ApiError):
+    """A limit of this key is used up."""
+
+    code, status, retryable = "rate_limited", 429, True
+
+
+class Overloaded(ApiError):
+    """The service is at its bound."""
+
+    code, status, retryable = "overloaded", 503, True
+
+
+class StateUnavailable(ApiError):
+    """Redis or Valkey does not answer."""
+
+    code, status, retryable = "state_unavailable", 503, True
+
+
+class SearchUnavailable(ApiError):
+    """The index cannot be searched."""
+
+    code, status, retryable = "search_unavailable", 503, True
+
+
+class ProviderError(ApiError):
+    """A provider failed; another attempt or provider may succeed."""
+
+    code, status, retryable = "provider_error", 502, True
+
+    def __init__(self, provider: str, message: str, *, retry_after: float | None = None) -> None:
+        self.provider = provider
+        super().__init__(message, retry_after=retry_after)
+
+
+class ProviderTimeout(ProviderError):
+    """No token within the time allowed."""
+
+    code, status = "provider_timeout", 504
+
+
+class ProviderRejected(ProviderError):
+    """The provider refused the request itself; trying again cannot help."""
+
+    code, retryable = "provider_rejected", False

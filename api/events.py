@@ -1,0 +1,153 @@
+"""The events of a turn: what the conversation writes and every route follows.
+
+Field names are the public contract of the SSE, WebSocket and replay endpoints.
+Knows nothing of how events are stored or sent.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+Verdict = Literal["answered", "off_topic", "not_found"]
+REFUSAL = "저는 스마트 스토어 FAQ를 위한 챗봇입니다. 스마트 스토어에 대한 질문을 부탁드립니다."
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Source(_Event):
+    """A FAQ the answer was given, numbered as the answer cites it."""
+
+    n: int
+    faq_id: str
+    question: str
+    categories: tuple[str, ...] = ()
+    score: float
+
+
+class Suggestion(_Event):
+    """A follow-up: `text` is the offer shown, `question` what is sent when it is taken."""
+
+    faq_id: str
+    question: str
+    text: str
+
+
+class Usage(_Event):
+    """Tokens of one answer and their price.
+
+    `estimated` is true where the provider did not report usage and it was counted here.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    estimated: bool = False
+
+
+class TurnStarted(_Event):
+    """The turn has begun."""
+
+    type: Literal["turn.started"] = "turn.started"
+    turn_id: str
+    session_id: str
+    provider: str
+    model: str
+
+
+class QuestionRewritten(_Event):
+    """The question as it reads without the conversation (only where it differs)."""
+
+    type: Literal["question.rewritten"] = "question.rewritten"
+    standalone: str
+
+
+class Sources(_Event):
+    """The FAQs the answer draws on."""
+
+    type: Literal["sources"] = "sources"
+    sources: tuple[Source, ...]
+
+
+class Delta(_Event):
+    """The next piece of the answer."""
+
+    type: Literal["delta"] = "delta"
+    text: str
+
+
+class ProviderSwitched(_Event):
+    """The answer starts again with another provider: text shown so far is void."""
+
+    type: Literal["provider.switched"] = "provider.switched"
+    from_: str = Field(alias="from")
+    to: str
+    reason: str
+
+
+class Suggestions(_Event):
+    """Follow-up questions, zero to three."""
+
+    type: Literal["suggestions"] = "suggestions"
+    suggestions: tuple[Suggestion, ...]
+
+
+class TurnCompleted(_Event):
+    """The turn is over and saved.
+
+    Attributes:
+        answer: the whole answer, equal to the joined deltas since the last switch.
+        citations: passage numbers the answer cites.
+        dropped_citations: citations removed because no such passage was given.
+        timings_ms: duration of each step in milliseconds.
+        index: fingerprint of the index that was searched.
+    """
+
+    type: Literal["turn.completed"] = "turn.completed"
+    answer: str
+    verdict: Verdict
+    citations: tuple[int, ...] = ()
+    dropped_citations: int = 0
+    usage: Usage = Usage()
+    timings_ms: dict[str, float] = {}
+    index: str = ""
+    provider: str = ""
+    cached: bool = False
+    stopped: bool = False
+
+
+class TurnFailed(_Event):
+    """The turn ended without an answer; `message` is for the seller, in Korean."""
+
+    type: Literal["error"] = "error"
+    code: str
+    message: str
+    retryable: bool
+
+
+TurnEvent = Annotated[
+    TurnStarted
+    | QuestionRewritten
+    | Sources
+    | Delta
+    | ProviderSwitched
+    | Suggestions
+    | TurnCompleted
+    | TurnFailed,
+    Field(discriminator="type"),
+]
+TURN_EVENT: TypeAdapter[TurnEvent] = TypeAdapter(TurnEvent)
+FINAL_EVENTS = ("turn.completed", "error")
+
+
+def is_final(event: TurnEvent) -> bool:
+    """True for the last event of a turn."""
+    return event.type in FINAL_EVENTS
+
+
+def event_data(event: TurnEvent) -> str:
+    """The event's JSON without its type (SSE carries that as the event name)."""
+    return event.model_dump_json(exclude={"type"}, by_alias=True)

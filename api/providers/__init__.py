@@ -1,0 +1,1 @@
+"""Answer providers: the seam, its implementations and the choice between them."""

@@ -1,0 +1,1 @@
+"""State on the Redis protocol: sessions, turn event log, caches, limits."""

@@ -1,0 +1,1 @@
+"""Where a turn runs: in this process or in a worker."""

@@ -1,0 +1,1 @@
+"""SFT data from the FAQ, LoRA training, adapter evaluation and export."""

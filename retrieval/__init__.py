@@ -1,0 +1,1 @@
+"""FAQ corpus, embedders, Milvus index, hybrid search, grounded prompt, retrieval metrics."""

@@ -1,0 +1,1 @@
+"""Text embedders: the seam and its implementations."""

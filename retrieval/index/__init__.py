@@ -1,0 +1,1 @@
+"""FAQ indexes: the seam and its implementations."""

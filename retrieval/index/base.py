@@ -1,0 +1,76 @@
+"""The index seam: which FAQs could answer a query, with the score of every leg.
+
+Knows the views of a FAQ that are searched; does not fuse, rank or judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.corpus import Faq
+
+View = Literal["question", "answer", "expansion"]
+VIEWS: tuple[View, ...] = ("question", "answer", "expansion")
+
+Leg = Literal[
+    "dense_question", "dense_answer", "dense_expansion",
+    "lexical_question", "lexical_answer", "lexical_expansion",
+]  # fmt: skip
+LEGS: tuple[Leg, ...] = (
+    "dense_question", "dense_answer", "dense_expansion",
+    "lexical_question", "lexical_answer", "lexical_expansion",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class IndexQuery:
+    """A question as the index needs it.
+
+    Attributes:
+        text: the question itself.
+        dense: `(dim,)` float32, L2-normalised.
+        tokens: Korean morphemes for BM25.
+        sparse: learned lexical weights (token id to weight), used instead of BM25
+            where the embedder has them.
+    """
+
+    text: str
+    dense: NDArray[np.float32]
+    tokens: tuple[str, ...]
+    sparse: Mapping[int, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A FAQ found by at least one leg, with the scores of all legs.
+
+    Dense scores are cosines in [-1, 1]; lexical scores are BM25 (or sparse inner
+    product), 0 where no term matches. A FAQ's score in a leg is the maximum over
+    its rows of that view.
+    """
+
+    faq: Faq
+    scores: Mapping[Leg, float]
+
+
+class FaqIndex(Protocol):
+    """Finds candidate FAQs; blocking, thread-safe."""
+
+    fingerprint: str
+
+    def candidates(self, query: IndexQuery, *, limit: int) -> list[Candidate]:
+        """The union of each leg's best `limit` FAQs. Raises `IndexUnavailable`."""
+        ...
+
+    def get(self, faq_ids: Sequence[str]) -> dict[str, Faq]:
+        """The FAQs with these ids; unknown ids are left out. Raises `IndexUnavailable`."""
+        ...
+
+    def close(self) -> None:
+        """Releases connections and files."""
+        ...

@@ -1,0 +1,1 @@
+"""vLLM OpenAI-compatible server: launch from config, LoRA adapters, serving benchmark."""
