@@ -1,0 +1,211 @@
+"""All settings: one frozen tree, read from `configs/app.yaml`, then `SMARTSTORE_*` variables.
+
+The only reader of the environment. `SMARTSTORE_SERVER__PORT=9000` sets `server.port`;
+`SMARTSTORE_CONFIG` names another YAML file. Unknown keys fail; all faults are reported at once.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGS = ROOT / "configs"
+ENV_PREFIX = "SMARTSTORE_"
+CONFIG_VARIABLE = "SMARTSTORE_CONFIG"
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message lists every fault."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Server(_Section):
+    """Where the API listens, and how much it accepts."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="larger request bodies get 413")
+    max_question_chars: int = Field(2000, ge=1)
+    heartbeat_s: float = Field(15.0, gt=0, description="comment line on a silent event stream")
+
+
+class CorpusSettings(_Section):
+    """Which FAQ is served."""
+
+    faq: Path = Path("configs/faq/sample.jsonl")
+    expansions: Path = Path("configs/expansions")
+
+
+class IndexSettings(_Section):
+    """Where the index lives; an empty `uri` means a Milvus Lite file under `data_dir`."""
+
+    uri: str = ""
+    token: SecretStr = SecretStr("")
+    snapshot_max_faqs: int = Field(50_000, ge=0, description="above it, Milvus answers every search")
+    refresh_s: float = Field(5.0, gt=0, description="how often the server looks for a new index")
+
+
+class EmbedderSettings(_Section):
+    """Which embedder; `model`, `base_url` and `api_key` matter to those that have them."""
+
+    name: Literal["e5-small", "bge-m3", "openai"] = "e5-small"
+    model: str = "BAAI/bge-m3"
+    base_url: str = ""
+    api_key: SecretStr = SecretStr("")
+    dim: int = Field(1024, ge=8, description="vector size of a remote embedder's model")
+    device: str = "cpu"
+
+
+class StateSettings(_Section):
+    """Sessions, event logs, caches: `embedded://` or a Redis/Valkey URL."""
+
+    url: SecretStr = SecretStr("embedded://")
+    prefix: str = "smartstore:"
+    session_ttl_s: int = Field(7 * 86_400, ge=60)
+    turn_ttl_s: int = Field(86_400, ge=60, description="how long a finished turn can be replayed")
+    max_session_turns: int = Field(100, ge=1)
+
+
+class TurnSettings(_Section):
+    """How turns run."""
+
+    runner: Literal["inline", "queued"] = "inline"
+    max_concurrent: int = Field(64, ge=1)
+    timeout_s: float = Field(120.0, gt=0)
+    abandoned_grace_s: float = Field(60.0, ge=0, description="a turn nobody follows ends after it")
+    drain_s: float = Field(20.0, ge=0)
+
+
+class ConversationSettings(_Section):
+    """What an answer is made from."""
+
+    history_turns: int = Field(6, ge=0)
+    passages: int = Field(4, ge=1, le=20)
+    suggestions: int = Field(3, ge=0, le=3)
+    max_answer_tokens: int = Field(700, ge=16)
+    mask_personal_data: bool = Field(True, description="mask before text leaves for a third party")
+
+
+class Endpoint(_Section):
+    """An OpenAI-compatible server: OpenAI, vLLM, or any other."""
+
+    base_url: str
+    model: str
+    api_key: SecretStr = SecretStr("")
+    third_party: bool = True
+    extra_body: dict[str, Any] = {}
+    first_token_timeout_s: float = Field(20.0, gt=0)
+    between_tokens_timeout_s: float = Field(15.0, gt=0)
+    max_retries: int = Field(2, ge=0, le=10)
+    max_connections: int = Field(100, ge=1)
+    usd_per_million_input: float = Field(0.0, ge=0)
+    usd_per_million_output: float = Field(0.0, ge=0)
+
+
+class ProviderSettings(_Section):
+    """Who writes the answers. `extractive` (no LLM) is always there."""
+
+    default: str = "extractive"
+    fallback: tuple[str, ...] = ("extractive",)
+    endpoints: dict[str, Endpoint] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every provider name, `extractive` first."""
+        return ("extractive", *self.endpoints)
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> ProviderSettings:
+        for name in (self.default, *self.fallback):
+            if name not in self.names:
+                raise ValueError(f"provider {name!r} is not configured; valid: {', '.join(self.names)}")
+        return self
+
+
+class LogSettings(_Section):
+    """Structured logs."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+
+
+class Settings(BaseSettings):
+    """The whole tree; relative paths are relative to the repository."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )  # fmt: skip
+
+    data_dir: Path = Path("var")
+    server: Server = Server()
+    corpus: CorpusSettings = CorpusSettings()
+    index: IndexSettings = IndexSettings()
+    embedder: EmbedderSettings = EmbedderSettings()
+    state: StateSettings = StateSettings()
+    turns: TurnSettings = TurnSettings()
+    conversation: ConversationSettings = ConversationSettings()
+    providers: ProviderSettings = ProviderSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Precedence: arguments, environment, YAML."""
+        file = Path(os.environ.get(CONFIG_VARIABLE, CONFIGS / "app.yaml"))
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=file)
+
+    @property
+    def index_uri(self) -> str:
+        """The index's URI, the Milvus Lite file under `data_dir` by default."""
+        return self.index.uri or str(self.path(self.data_dir) / "index" / "faq.db")
+
+    def path(self, path: Path) -> Path:
+        """`path` made absolute: relative ones start at the repository, `~` at the home folder."""
+        return (ROOT / path.expanduser()).resolve()
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Reads the settings.
+
+    Raises:
+        SettingsError: with every fault, one a line, each naming its key.
+    """
+    file = os.environ.get(CONFIG_VARIABLE)
+    if file and not Path(file).is_file():
+        raise SettingsError(f"{CONFIG_VARIABLE}={file}: no such file")
+    faults = [f"{name}: no such setting" for name in sorted(_unknown_variables())]
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as exc:
+        faults += [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors()]
+        raise SettingsError("invalid settings:\n  " + "\n  ".join(faults)) from exc
+    if faults:
+        raise SettingsError("invalid settings:\n  " + "\n  ".join(faults))
+    return settings
+
+
+def _unknown_variables() -> set[str]:
+    """`SMARTSTORE_*` variables whose first part names no section."""
+    given = {name for name in os.environ if name.startswith(ENV_PREFIX)} - {CONFIG_VARIABLE}
+    known = set(Settings.model_fields)
+    return {n for n in given if n.removeprefix(ENV_PREFIX).lower().split("__")[0] not in known}
