@@ -1,0 +1,156 @@
+"""The state store by URL alone: an embedded Valkey, or a Redis/Valkey server or cluster.
+
+    embedded://                     a Valkey of our own below the data folder
+    redis://  rediss://  unix://    a server
+    redis+cluster://host:port       a cluster (keys of one session or turn share a hash tag)
+
+Translates the client's exceptions into `StateUnavailable`. Knows nothing of what is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    BusyLoadingError,
+    ClusterDownError,
+    ConnectionError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    TimeoutError,
+    TryAgainError,
+)
+
+from api.errors import StateUnavailable
+from api.state.breaker import AWAY, Breaker
+from api.state.channels import Channels
+from api.state.embedded import Fsync, embedded_valkey
+
+T = TypeVar("T")
+CALL_S = 3.0
+_AWAY = (
+    ConnectionError,
+    TimeoutError,
+    BusyLoadingError,
+    ClusterDownError,
+    RedisClusterException,
+    ReadOnlyError,
+    OutOfMemoryError,
+    NoPermissionError,
+    TryAgainError,
+    OSError,
+)
+
+
+@dataclass(slots=True)
+class State:
+    """An open connection to the state store.
+
+    Attributes:
+        redis: the client (RESP3, text answers). Call it inside `guard()` or through `call()`.
+        prefix: in front of every key and channel.
+        breaker: fails calls fast while the store is away.
+        channels: the process's one publish/subscribe connection.
+    """
+
+    redis: Redis
+    prefix: str = "smartstore:"
+    breaker: Breaker = field(default_factory=Breaker)
+    channels: Channels = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.channels = Channels(self.redis)
+
+    def key(self, kind: str, tag: str, part: str = "") -> str:
+        """A key; all keys with the same `tag` live on the same node of a cluster."""
+        return f"{self.prefix}{kind}:{{{tag}}}" + (f":{part}" if part else "")
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Wraps calls of `redis`; raises `StateUnavailable` when the store is away."""
+        started = self.breaker.enter()
+        try:
+            yield
+        except _AWAY as exc:
+            self.breaker.failed()
+            raise StateUnavailable(AWAY, retry_after=1.0) from exc
+        self.breaker.succeeded(started)
+
+    async def call(self, command: Awaitable[T]) -> T:
+        """One call under `guard`, given up after `CALL_S` seconds."""
+        try:
+            with self.guard():
+                async with asyncio.timeout(CALL_S):
+                    return await command
+        finally:
+            if asyncio.iscoroutine(command):
+                command.close()
+
+    async def ping(self) -> None:
+        """Asks for a sign of life; raises `StateUnavailable`."""
+        await self.call(cast("Awaitable[Any]", self.redis.ping()))
+
+
+@asynccontextmanager
+async def open_state(
+    url: str, *, data_dir: Path, prefix: str = "smartstore:", fsync: Fsync = "no"
+) -> AsyncIterator[State]:
+    """Opens the state store; the embedded one is started, or joined if it already runs.
+
+    A server that is away does not fail here: calls raise `StateUnavailable` until it is back.
+
+    Raises:
+        EmbeddedStateError: the embedded Valkey cannot run on `data_dir`.
+        ValueError: an unknown URL scheme.
+    """
+    if url.startswith("embedded://"):
+        async with embedded_valkey(data_dir, fsync=fsync) as path, _open(f"unix://{path}", prefix) as state:
+            yield state
+    else:
+        async with _open(url, prefix) as state:
+            yield state
+
+
+@asynccontextmanager
+async def _open(url: str, prefix: str) -> AsyncIterator[State]:
+    state = State(_client(url), prefix)
+    try:
+        yield state
+    finally:
+        await state.channels.aclose()
+        await state.redis.aclose()
+
+
+def _client(url: str) -> Redis:
+    scheme = url.partition("://")[0]
+    options: dict[str, Any] = {
+        "decode_responses": True,
+        "protocol": 3,
+        "socket_timeout": 2.0,
+        "socket_connect_timeout": 2.0,
+        "health_check_interval": 15,
+    }
+    # One immediate second try hides a connection that the server closed while it lay idle.
+    # A timeout is not tried again: that would only double the wait.
+    retry = Retry(NoBackoff(), 1, supported_errors=(ConnectionError,))
+    match scheme:
+        case "redis" | "rediss" | "unix":
+            options |= {"max_connections": 32, "timeout": 2.0, "retry": retry}
+            pool = BlockingConnectionPool.from_url(url, **options)
+            return Redis.from_pool(pool)
+        case "redis+cluster" | "rediss+cluster":
+            plain = url.replace("+cluster", "", 1)
+            return cast("Redis", RedisCluster.from_url(plain, max_connections=32, **options))
+        case _:
+            valid = "embedded, redis, rediss, unix, redis+cluster, rediss+cluster"
+            raise ValueError(f"unknown state URL scheme {scheme!r}; valid: {valid}")
