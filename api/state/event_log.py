@@ -136,6 +136,9 @@ class EventLog:
 
     def open_feed(self, turn_id: str, *, base: int = 0) -> None:
         """Announces that this process writes the turn from event `base + 1` on."""
+        if turn_id in self._feeds and self._feeds[turn_id].base == base:
+            return
+        self.close_feed(turn_id)
         self._feeds[turn_id] = Feed(base)
 
     def close_feed(self, turn_id: str) -> None:

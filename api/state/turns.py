@@ -286,8 +286,11 @@ class TurnRecords:
         turn_id, session_id, seen = json.loads(earlier or mine)
         if seen != fingerprint:
             raise Conflict("같은 Idempotency-Key로 다른 내용의 요청이 왔습니다. 새 키를 사용해 주세요.")
-        if turn_id != request.turn_id and await self._state.call(redis.exists(self._key(turn_id))):
-            return Begun(turn_id, session_id, False)
+        # The first request may be between claiming the key and recording its turn.
+        for _ in range(10 if turn_id != request.turn_id else 0):
+            if await self._state.call(redis.exists(self._key(turn_id))):
+                return Begun(turn_id, session_id, False)
+            await asyncio.sleep(0.05)
         await self._state.call(redis.set(key, mine, ex=self._ttl_s))
         return None
 
