@@ -1,0 +1,48 @@
+"""The one place that chooses an embedder by name. Imports an implementation only when it is chosen."""
+
+from __future__ import annotations
+
+from retrieval.embedders.base import Embedder
+from retrieval.errors import UnknownName
+
+NAMES = ("e5-small", "bge-m3", "openai")
+
+
+def open_embedder(
+    name: str,
+    *,
+    model: str = "BAAI/bge-m3",
+    base_url: str = "",
+    api_key: str = "",
+    dim: int = 1024,
+    device: str = "cpu",
+) -> Embedder:
+    """Opens the embedder called `name`.
+
+    Args:
+        name: one of `NAMES`.
+        model: for `bge-m3` a folder or a hub id, for `openai` what the endpoint calls the model.
+        base_url: for `openai`, up to and with `/v1`.
+        api_key: for `openai`; may be empty.
+        dim: for `openai`, the size of the model's vectors.
+        device: for `bge-m3`, e.g. `cpu` or `cuda:0`.
+
+    Raises:
+        UnknownName: the message lists the valid names.
+        EmbedderError: the model cannot be loaded.
+    """
+    match name:
+        case "e5-small":
+            from retrieval.embedders.e5 import E5Small
+
+            return E5Small()
+        case "bge-m3":
+            from retrieval.embedders.bge_m3 import BgeM3
+
+            return BgeM3(model, device=device)
+        case "openai":
+            from retrieval.embedders.openai import OpenAIEmbedder
+
+            return OpenAIEmbedder(base_url, model=model, dim=dim, api_key=api_key)
+        case _:
+            raise UnknownName("embedder", name, NAMES)

@@ -1,0 +1,123 @@
+"""A FAQ index that Milvus itself searches: for corpora too large for this process's memory.
+
+Milvus finds the candidates leg by leg; their rows are then fetched and scored here with the statistics
+of the whole corpus, so that every leg is filled in and both indexes rank alike. Does not fuse or rank.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from retrieval.corpus import Faq
+from retrieval.index.base import VIEWS, Candidate, IndexQuery
+from retrieval.index.info import BuildInfo
+from retrieval.index.memory import MemoryIndex
+from retrieval.index.milvus_schema import MAX_WINDOW, collection_name
+from retrieval.index.milvus_store import MilvusStore, failures
+from retrieval.index.rows import IndexRows, faq_from_json
+
+_IDS_PER_QUERY = 200
+
+
+class MilvusIndex:
+    """Searches one build over an open store, which `close` closes too; thread-safe."""
+
+    def __init__(self, store: MilvusStore, info: BuildInfo) -> None:
+        """Loads the build's collection and statistics.
+
+        Raises:
+            IndexUnavailable: Milvus failed.
+        """
+        self._store, self._info = store, info
+        self.fingerprint = info.fingerprint
+        self._collection = collection_name(info.fingerprint)
+        self._statistics = store.statistics(info.fingerprint)
+        with failures(store.uri):
+            store.client.load_collection(self._collection)
+
+    def __len__(self) -> int:
+        return self._info.faqs
+
+    def candidates(self, query: IndexQuery, *, limit: int) -> list[Candidate]:
+        """The union of each leg's best `limit` FAQs, in the order of their ids."""
+        rows = self._rows(self._found(query, limit))
+        part = MemoryIndex(rows, fingerprint=self.fingerprint, statistics=self._statistics)
+        return part.candidates(query, limit=limit)
+
+    def get(self, faq_ids: Sequence[str]) -> dict[str, Faq]:
+        """The FAQs with these ids; unknown ids are left out."""
+        keys = [f"{id}:question0" for id in faq_ids]
+        rows = self._query("id", keys, ["payload"])
+        faqs = {faq.id: faq for faq in (faq_from_json(row["payload"]) for row in rows)}
+        return {id: faqs[id] for id in faq_ids if id in faqs}
+
+    def close(self) -> None:
+        """Closes the store."""
+        self._store.close()
+
+    def _found(self, query: IndexQuery, limit: int) -> set[str]:
+        window = min(limit * self._info.rows_per_faq, MAX_WINDOW)
+        legs: list[tuple[str, Any]] = [("dense", query.dense.tolist())]
+        if self._info.sparse and query.sparse:
+            legs.append(("lexical", dict(query.sparse)))
+        elif not self._info.sparse and query.tokens:
+            legs.append(("lexical", " ".join(query.tokens)))
+        found: set[str] = set()
+        with failures(self._store.uri):
+            for field, data in legs:
+                for view in VIEWS:
+                    hits = self._store.client.search(
+                        self._collection,
+                        [data],
+                        filter=f'view == "{view}"',
+                        limit=window,
+                        anns_field=field,
+                        output_fields=["faq_id"],
+                    )
+                    found.update(hit["entity"]["faq_id"] for hit in hits[0])
+        return found
+
+    def _rows(self, faq_ids: Iterable[str]) -> IndexRows:
+        fields = row_fields(sparse=self._info.sparse)
+        return to_rows(self._query("faq_id", sorted(faq_ids), fields), self._info)
+
+    def _query(self, field: str, values: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        with failures(self._store.uri):
+            for start in range(0, len(values), _IDS_PER_QUERY):
+                expr = f"{field} in {json.dumps(values[start : start + _IDS_PER_QUERY])}"
+                rows.extend(self._store.client.query(self._collection, expr, list(fields)))
+        return rows
+
+
+def row_fields(*, sparse: bool) -> tuple[str, ...]:
+    """The fields `to_rows` needs; BM25's generated vectors cannot be read back, nor are they needed."""
+    fields = ("id", "faq_id", "view", "payload", "dense", "tokens")
+    return (*fields, "lexical") if sparse else fields
+
+
+def to_rows(rows: Sequence[dict[str, Any]], info: BuildInfo) -> IndexRows:
+    """Turns what Milvus returns into columns."""
+    faqs = [faq_from_json(row["payload"]) for row in rows if row["payload"]]
+    return IndexRows(
+        keys=tuple(row["id"] for row in rows),
+        faq_ids=tuple(row["faq_id"] for row in rows),
+        views=tuple(row["view"] for row in rows),
+        dense=np.array([row["dense"] for row in rows], np.float32).reshape(len(rows), info.dim),
+        tokens=tuple(tuple(row["tokens"].split()) for row in rows),
+        sparse=tuple(dict(row["lexical"]) for row in rows) if info.sparse else None,
+        faqs={faq.id: faq for faq in faqs},
+    )
+
+
+def read_rows(store: MilvusStore, info: BuildInfo) -> IndexRows:
+    """Reads a whole build.
+
+    Raises:
+        IndexUnavailable: Milvus failed.
+    """
+    return to_rows(store.read(info.fingerprint, row_fields(sparse=info.sparse)), info)

@@ -1,0 +1,232 @@
+"""The store of record: versioned builds of a FAQ index in Milvus, an alias in front of the current one.
+
+Knows collections, aliases and the records of builds; does not know how a corpus becomes rows, nor how
+hits are scored. A build counts once its record is written, which is the last step before the alias moves:
+what an interrupted build leaves behind is never served, and the next build drops it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlparse
+
+from retrieval.errors import IndexMissing, IndexUnavailable
+from retrieval.index import milvus_schema as schema
+from retrieval.index.bm25 import Bm25Statistics
+from retrieval.index.info import BuildInfo
+from retrieval.index.lite import LiteServer
+
+_INSERT = 500
+_READ = 2_000
+_PIECE_CHARS = 16_000
+
+
+def local_path(uri: str) -> Path | None:
+    """The Milvus Lite folder a URI names, or None where it names a server."""
+    return None if urlparse(uri).scheme in ("http", "https", "tcp") else Path(uri.removeprefix("file:"))
+
+
+@contextmanager
+def failures(uri: str) -> Iterator[None]:
+    """Turns what pymilvus and gRPC raise into `IndexUnavailable`."""
+    from grpc import RpcError
+    from pymilvus.exceptions import MilvusException
+
+    try:
+        yield
+    except (MilvusException, RpcError, ConnectionError, TimeoutError) as exc:
+        raise IndexUnavailable(uri, f"Milvus failed: {exc}") from exc
+
+
+class MilvusStore:
+    """An open connection to the builds at one URI; a context manager.
+
+    Attributes:
+        uri: a Milvus Lite file, or `http(s)://host:port` of a server.
+        client: the pymilvus client.
+    """
+
+    def __init__(self, uri: str, *, token: str = "", timeout_s: float = 30.0, wait_s: float = 10.0) -> None:
+        """Connects.
+
+        Args:
+            uri: a Milvus Lite file (created if missing), or a server's address.
+            token: the server's `user:password` or API key.
+            timeout_s: bound on each call, in seconds.
+            wait_s: how long to wait for a local file that another process has open, in seconds.
+
+        Raises:
+            IndexUnavailable: no connection, or the file stays locked.
+        """
+        from pymilvus import MilvusClient
+
+        # Milvus Lite has no timestamps to give; the warning would stand in every user's terminal.
+        logging.getLogger("pymilvus.client.iterator.query_iterator").setLevel(logging.ERROR)
+        self.uri = uri
+        self._stack = ExitStack()
+        path = local_path(uri)
+        try:
+            address = uri if path is None else self._stack.enter_context(LiteServer(path, wait_s=wait_s)).uri
+            with failures(uri):
+                self.client = MilvusClient(address, token=token, timeout=timeout_s, dedicated=True)
+        except BaseException:
+            self._stack.close()
+            raise
+        self._stack.callback(self.client.close)
+
+    def __enter__(self) -> MilvusStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection and lets go of a local file."""
+        self._stack.close()
+
+    def current(self) -> str | None:
+        """Fingerprint of the build the alias points at; None where there is none."""
+        with failures(self.uri):
+            aliases = self.client.list_aliases()["aliases"]
+            if schema.ALIAS not in aliases:
+                return None
+            return schema.fingerprint_of(self.client.describe_alias(schema.ALIAS)["collection_name"])
+
+    def builds(self) -> list[BuildInfo]:
+        """Finished builds, newest first."""
+        with failures(self.uri):
+            if not self.client.has_collection(schema.BUILDS):
+                return []
+            rows = self._query(schema.BUILDS, 'kind == "info"', ["payload"])
+            present = set(self.client.list_collections())
+        infos = (BuildInfo(**json.loads(row["payload"])) for row in rows)
+        kept = [info for info in infos if schema.collection_name(info.fingerprint) in present]
+        return sorted(kept, key=lambda info: info.created, reverse=True)
+
+    def build(self, fingerprint: str | None = None) -> BuildInfo:
+        """The record of a build, by default of the current one.
+
+        Raises:
+            IndexMissing: there is no such build.
+        """
+        wanted = fingerprint or self.current()
+        for info in self.builds():
+            if info.fingerprint == wanted:
+                return info
+        raise IndexMissing(self.uri)
+
+    def create(self, fingerprint: str, dim: int, *, sparse: bool) -> None:
+        """Creates the empty collection of a build; drops what an interrupted one left under its name."""
+        name = schema.collection_name(fingerprint)
+        with failures(self.uri):
+            self.client.drop_collection(name)
+            self.client.create_collection(
+                name,
+                schema=schema.rows_schema(dim, sparse=sparse),
+                index_params=schema.rows_index(sparse=sparse),
+                consistency_level="Strong",
+            )
+
+    def insert(self, fingerprint: str, rows: Sequence[dict[str, Any]]) -> None:
+        """Adds rows with the fields of `milvus_schema.rows_schema`, then makes them durable."""
+        name = schema.collection_name(fingerprint)
+        with failures(self.uri):
+            for start in range(0, len(rows), _INSERT):
+                self.client.insert(name, list(rows[start : start + _INSERT]))
+            self.client.flush(name)
+            self.client.load_collection(name)
+
+    def count(self, fingerprint: str) -> int:
+        """Number of rows a build holds."""
+        with failures(self.uri):
+            found = self.client.query(
+                schema.collection_name(fingerprint), "", ["count(*)"], consistency_level="Strong"
+            )
+        return int(found[0]["count(*)"])
+
+    def finish(self, info: BuildInfo, statistics: Bm25Statistics) -> None:
+        """Writes the record of a build: from now on it may be served."""
+        text = statistics.to_json()
+        pieces = [text[i : i + _PIECE_CHARS] for i in range(0, len(text), _PIECE_CHARS)]
+        records = [_record(info.fingerprint, "terms", n, piece) for n, piece in enumerate(pieces)]
+        records.append(_record(info.fingerprint, "info", 0, json.dumps(asdict(info), ensure_ascii=False)))
+        with failures(self.uri):
+            if not self.client.has_collection(schema.BUILDS):
+                self.client.create_collection(
+                    schema.BUILDS,
+                    schema=schema.builds_schema(),
+                    index_params=schema.builds_index(),
+                    consistency_level="Strong",
+                )
+            self.client.delete(schema.BUILDS, filter=f'fingerprint == "{info.fingerprint}"')
+            self.client.insert(schema.BUILDS, records)
+            self.client.flush(schema.BUILDS)
+
+    def statistics(self, fingerprint: str) -> Bm25Statistics:
+        """BM25 statistics of a build."""
+        expr = f'kind == "terms" and fingerprint == "{fingerprint}"'
+        with failures(self.uri):
+            rows = self._query(schema.BUILDS, expr, ["piece", "payload"])
+        rows.sort(key=lambda row: int(row["piece"]))
+        return Bm25Statistics.from_json("".join(row["payload"] for row in rows))
+
+    def activate(self, fingerprint: str) -> None:
+        """Moves the alias to a finished build; readers see the old one or the new one, nothing else."""
+        name = schema.collection_name(fingerprint)
+        with failures(self.uri):
+            self.client.load_collection(name)
+            if schema.ALIAS in self.client.list_aliases()["aliases"]:
+                self.client.alter_alias(name, schema.ALIAS)
+            else:
+                self.client.create_alias(name, schema.ALIAS)
+
+    def prune(self, keep: Sequence[str]) -> list[str]:
+        """Drops every build, finished or not, but those in `keep`; returns the dropped fingerprints."""
+        with failures(self.uri):
+            found = [f for name in self.client.list_collections() if (f := schema.fingerprint_of(name))]
+            dropped = [fingerprint for fingerprint in found if fingerprint not in keep]
+            for fingerprint in dropped:
+                self.client.drop_collection(schema.collection_name(fingerprint))
+                if self.client.has_collection(schema.BUILDS):
+                    self.client.delete(schema.BUILDS, filter=f'fingerprint == "{fingerprint}"')
+        return dropped
+
+    def read(self, fingerprint: str, fields: Sequence[str], *, expr: str = "") -> list[dict[str, Any]]:
+        """Reads every row of a build (or those matching `expr`), page by page."""
+        with failures(self.uri):
+            name = schema.collection_name(fingerprint)
+            self.client.load_collection(name)
+            return self._query(name, expr, list(fields))
+
+    def _query(self, collection: str, expr: str, fields: list[str]) -> list[dict[str, Any]]:
+        self.client.load_collection(collection)
+        pages = self.client.query_iterator(
+            collection, batch_size=_READ, filter=expr, output_fields=fields, consistency_level="Strong"
+        )
+        rows: list[dict[str, Any]] = []
+        try:
+            while page := pages.next():
+                rows.extend(page)
+        finally:
+            pages.close()
+        return rows
+
+
+def _record(fingerprint: str, kind: str, piece: int, payload: str) -> dict[str, Any]:
+    return {
+        "id": f"{fingerprint}:{kind}{piece}",
+        "fingerprint": fingerprint,
+        "kind": kind,
+        "piece": piece,
+        "payload": payload,
+        "unused": [0.0, 0.0],
+    }

@@ -1,0 +1,116 @@
+"""What an index holds: one row per view of a FAQ, and the key that names a build.
+
+Knows how a FAQ becomes rows and how a row is keyed; knows no store, no embedder and no scoring.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.corpus import Faq
+from retrieval.index.base import View
+
+SCHEMA = 1
+ANSWER_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ViewText:
+    """One way a FAQ is found.
+
+    Attributes:
+        key: primary key, `{faq_id}:{view}{n}`.
+        faq_id: whose view it is.
+        view: question, answer or expansion.
+        text: what BM25 sees, in full.
+    """
+
+    key: str
+    faq_id: str
+    view: View
+    text: str
+
+    @property
+    def embedded(self) -> str:
+        """What the embedder sees: of an answer the beginning only.
+
+        The time to embed grows with the length, and an answer says first what it is about.
+        """
+        return self.text[:ANSWER_CHARS] if self.view == "answer" else self.text
+
+    @property
+    def is_query(self) -> bool:
+        """Whether the text is embedded as a question: an expansion is how somebody would ask."""
+        return self.view == "expansion"
+
+    @property
+    def text_hash(self) -> str:
+        """Changes with the text and the way it is embedded; equal hashes have equal vectors and terms."""
+        kind = "answer" if self.view == "answer" else "query" if self.is_query else "passage"
+        return hashlib.blake2b(f"{kind}\0{self.text}".encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
+class IndexRows:
+    """Rows as columns, in no particular order.
+
+    Attributes:
+        keys, faq_ids, views: per row.
+        dense: `(rows, dim)` float32, L2-normalised.
+        tokens: BM25 terms per row.
+        sparse: learned lexical weights per row, or None where BM25 is used.
+        faqs: the FAQs by id.
+    """
+
+    keys: tuple[str, ...]
+    faq_ids: tuple[str, ...]
+    views: tuple[View, ...]
+    dense: NDArray[np.float32]
+    tokens: tuple[tuple[str, ...], ...]
+    sparse: tuple[dict[int, float], ...] | None
+    faqs: Mapping[str, Faq]
+
+
+def view_texts(faqs: Iterable[Faq], expansions: Mapping[str, Sequence[str]]) -> list[ViewText]:
+    """Returns every view of every FAQ; expansions of unknown ids are left out."""
+    views: list[ViewText] = []
+    for faq in faqs:
+        views.append(_view(faq, "question", 0, faq.question))
+        views.append(_view(faq, "answer", 0, faq.answer))
+        views.extend(_view(faq, "expansion", n, text) for n, text in enumerate(expansions.get(faq.id, ())))
+    return views
+
+
+def _view(faq: Faq, view: View, n: int, text: str) -> ViewText:
+    return ViewText(f"{faq.id}:{view}{n}", faq.id, view, text)
+
+
+def faq_json(faq: Faq) -> str:
+    """The FAQ as it is stored."""
+    fields = [faq.id, faq.question, faq.answer, faq.categories, faq.related, faq.title]
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+
+
+def faq_from_json(text: str) -> Faq:
+    """The inverse of `faq_json`."""
+    id, question, answer, categories, related, title = json.loads(text)
+    return Faq(id, question, answer, tuple(categories), tuple(related), title)
+
+
+def fingerprint(
+    faqs: Iterable[Faq], expansions: Mapping[str, Sequence[str]], *, embedder: str, tokenizer: str
+) -> str:
+    """Returns 16 hex digits that change with anything that changes the index."""
+    faqs = tuple(faqs)
+    digest = hashlib.blake2b(digest_size=8)
+    for part in (str(SCHEMA), str(ANSWER_CHARS), embedder, tokenizer, *map(faq_json, faqs)):
+        digest.update(part.encode() + b"\0")
+    for faq in faqs:
+        digest.update(json.dumps(list(expansions.get(faq.id, ()))).encode() + b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,100 @@
+"""Files beside a local index: which build is current, and its rows ready to be loaded.
+
+They let a server start, and look for a new build, without opening the Milvus Lite file, which one process
+at a time may have open. Both are derived from the store and may be deleted at any time. Knows files only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.index.info import BuildInfo
+from retrieval.index.rows import IndexRows, faq_from_json, faq_json
+
+
+def read_current(path: Path) -> BuildInfo | None:
+    """The build that is current by the file beside `path`; None where there is none or it is unreadable."""
+    try:
+        return BuildInfo(**json.loads(_current_file(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_current(path: Path, info: BuildInfo) -> None:
+    """Replaces that file in one step; snapshots of other builds are deleted."""
+    _replace(_current_file(path), json.dumps(asdict(info), ensure_ascii=False).encode())
+    for old in path.parent.glob(f"{path.name}.*.npz"):
+        if old != _snapshot_file(path, info.fingerprint):
+            old.unlink(missing_ok=True)
+
+
+def write_snapshot(path: Path, rows: IndexRows, info: BuildInfo) -> None:
+    """Writes all rows of a build into one file.
+
+    Raises:
+        OSError: the folder is not writable, or full.
+    """
+    columns = {
+        "keys": rows.keys,
+        "faq_ids": rows.faq_ids,
+        "views": rows.views,
+        "tokens": [" ".join(tokens) for tokens in rows.tokens],
+        "sparse": rows.sparse and [list(weights.items()) for weights in rows.sparse],
+        "faqs": [faq_json(faq) for faq in rows.faqs.values()],
+    }
+    text = np.frombuffer(json.dumps(columns, ensure_ascii=False).encode(), np.uint8)
+    target = _snapshot_file(path, info.fingerprint)
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".snapshot", delete=False) as file:
+        try:
+            np.savez(file, dense=rows.dense, columns=text)
+            os.replace(file.name, target)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+
+
+def read_snapshot(path: Path, info: BuildInfo) -> IndexRows | None:
+    """The rows of a build; None where there is no snapshot of it, or a damaged one."""
+    try:
+        with np.load(_snapshot_file(path, info.fingerprint), allow_pickle=False) as arrays:
+            dense: NDArray[np.float32] = arrays["dense"]
+            columns = json.loads(arrays["columns"].tobytes())
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None
+    if dense.shape != (info.rows, info.dim):
+        return None
+    faqs = [faq_from_json(text) for text in columns["faqs"]]
+    sparse = columns["sparse"]
+    return IndexRows(
+        keys=tuple(columns["keys"]),
+        faq_ids=tuple(columns["faq_ids"]),
+        views=tuple(columns["views"]),
+        dense=dense,
+        tokens=tuple(tuple(text.split()) for text in columns["tokens"]),
+        sparse=tuple(dict(weights) for weights in sparse) if sparse is not None else None,
+        faqs={faq.id: faq for faq in faqs},
+    )
+
+
+def _current_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.current")
+
+
+def _snapshot_file(path: Path, fingerprint: str) -> Path:
+    return path.with_name(f"{path.name}.{fingerprint}.npz")
+
+
+def _replace(target: Path, data: bytes) -> None:
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".current", delete=False) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(file.name, target)

@@ -1,0 +1,75 @@
+"""Hybrid search: a question in, ranked FAQs with their partial scores out.
+
+Knows the order of the steps (embed and tokenise, search, rank); does not know how an index stores,
+how a ranker weighs, nor what is done with the hits. Blocking: call it off the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.embedders.base import Embedder
+from retrieval.index.base import FaqIndex, IndexQuery
+from retrieval.ranker import Hit, Ranker
+from retrieval.tokenizer import KoreanTokenizer
+
+DEPTH = 50
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        query: the question as searched.
+        hits: best first.
+        dense: `(dim,)` float32, the question's vector.
+        tokens: the question's morphemes.
+        timings_ms: milliseconds of `embed` (vector and tokens), `search`, `rank`.
+        fingerprint: of the index that was searched.
+    """
+
+    query: str
+    hits: tuple[Hit, ...]
+    dense: NDArray[np.float32]
+    tokens: tuple[str, ...]
+    timings_ms: Mapping[str, float]
+    fingerprint: str = ""
+
+
+class Searcher:
+    """Searches one index with the embedder it was built with; thread-safe."""
+
+    def __init__(
+        self, index: FaqIndex, embedder: Embedder, tokenizer: KoreanTokenizer, ranker: Ranker
+    ) -> None:
+        self.index, self.embedder, self.tokenizer, self.ranker = index, embedder, tokenizer, ranker
+
+    def search(self, text: str, *, limit: int = 10) -> SearchResult:
+        """Finds the best `limit` FAQs for a question.
+
+        Raises:
+            EmbedderError: the question could not be embedded.
+            IndexUnavailable: the index does not answer.
+        """
+        index = self.index  # one snapshot for the whole search, even if it is exchanged meanwhile
+        started = perf_counter()
+        embedded = self.embedder.embed_queries([text])
+        sparse = embedded.sparse[0] if embedded.sparse else None
+        query = IndexQuery(text, embedded.dense[0], self.tokenizer.tokens(text), sparse)
+        ready = perf_counter()
+        candidates = index.candidates(query, limit=max(limit, DEPTH))
+        found = perf_counter()
+        hits = tuple(self.ranker.rank(query, candidates)[:limit])
+        ended = perf_counter()
+        timings = {
+            "embed": (ready - started) * 1e3,
+            "search": (found - ready) * 1e3,
+            "rank": (ended - found) * 1e3,
+        }
+        return SearchResult(text, hits, query.dense, query.tokens, timings, index.fingerprint)
