@@ -176,9 +176,8 @@ class EventLog:
 
     async def _follow_store(self, turn_id: str, after: int) -> AsyncGenerator[Numbered | str]:
         last, final, dead = await self._look(turn_id)
-        after = min(after, last)
         if final:
-            for item in await self.read(turn_id, after):
+            for item in await self._rest(turn_id, after, last):
                 yield item
             return
         async with self._listening(turn_id) as listener:
@@ -197,11 +196,20 @@ class EventLog:
                 if news is None or time.monotonic() - looked > self._look_s:
                     last, final, dead = await self._look(turn_id)
                     looked = time.monotonic()
-                    if news is None:
-                        news = await self.read(turn_id, after)
-                        if final and not news:
+                    if final:
+                        news = await self._rest(turn_id, after, last)
+                        if not news:
                             return
+                    elif news is None:
+                        news = await self.read(turn_id, after)
                 batch = news
+
+    async def _rest(self, turn_id: str, after: int, last: int) -> list[Numbered]:
+        """What is left of a complete log.
+
+        A reader that is ahead of it (the store lost its newest events) still gets the end.
+        """
+        return await self.read(turn_id, after if after <= last else last - 1)
 
     @asynccontextmanager
     async def _listening(self, turn_id: str) -> AsyncIterator[Listener]:
