@@ -16,10 +16,17 @@ from retrieval.site_links import strip_links
 _RATING = "위 도움말이 도움이 되었나요?"
 _RELATED = "관련 도움말/키워드"
 _CLOSE = "도움말 닫기"
+_FRAME_WITHOUT_RATING = re.compile(rf"\n[^\S\n]*{_RELATED}[^\S\n]*\n(.*)\n[^\S\n]*{_CLOSE}\s*$", re.DOTALL)
 _INVISIBLE = re.compile(r"[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_RULE = re.compile(r"[-=_─━]{5,}")
+_LISTED = ("bullet", "step", "note")
 _SPACES = re.compile(r"[^\S\n]+")
-_NOTE_LABEL = re.compile(r"참고\s*(?:[.:]+|-(?=\s)|$)\s*")
+_NOTE_LABEL = re.compile(r"(참고|주의|중요)\s*(?:[.:]+|-(?=\s)|$)\s*")
+_TITLE_GLUED = re.compile(
+    r"(\[[^\[\]>]{2,40}\])(?=[가-힣])(?!에|을|를|의|이 |이라|은|는|과|와|로|으로|란|도 |만|메뉴|버튼|탭|영역"
+    r"|화면|항목|클릭|기능|내|및|보고서|가 |하|상태|페이지)"
+)
 # A pass only adds breaks that the former made visible; real answers settle in two, this is the brake.
 _PASSES = 12
 
@@ -48,11 +55,13 @@ def clean_answer(raw: str) -> CleanAnswer:
         `■` headings, at most one blank line between them. Texts of links are taken out, save where
         nothing else is there.
     """
-    body, related = _unframe(_readable_characters(raw))
+    body = _readable_characters(raw)
+    related: list[str] = []
     for _ in range(_PASSES):
         before = body
+        body, listed = _unframe(body)
         body, linked = _one_pass(body)
-        related += linked
+        related += listed + linked
         if body == before:
             break
     kept = (clean_title(item) for item in related)
@@ -62,16 +71,14 @@ def clean_answer(raw: str) -> CleanAnswer:
 def _readable_characters(raw: str) -> str:
     text = raw.replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\u2029", "\n")
     text = _CONTROL.sub(" ", _INVISIBLE.sub("", text))
-    return re.sub(r"[^\S\n\t\xa0]", " ", text)
+    return _RULE.sub("\n\n", re.sub(r"[^\S\n\t\xa0]", " ", text))
 
 
 def _unframe(text: str) -> tuple[str, list[str]]:
     body, rated, frame = text.partition(_RATING)
     if not rated:
-        body, _, frame = text.partition("\n" + _RELATED)
-        frame = _RELATED + frame
-        if not frame.rstrip().endswith(_CLOSE):
-            return text, []
+        unrated = _FRAME_WITHOUT_RATING.search(text)
+        return (text[: unrated.start()], unrated[1].split("\n")) if unrated else (text, [])
     _, _, listed = frame.partition(_RELATED)
     return body, listed.partition(_CLOSE)[0].split("\n")
 
@@ -90,17 +97,13 @@ def _one_pass(text: str) -> tuple[str, list[str]]:
             lines += _split_title(kept)
     tidy = _layout([parse_line(line) for line in lines])
     if not tidy:
-        tidy = " ".join(_SPACES.sub(" ", text).split()).rstrip("》 ")
+        tidy = "\n".join(filter(None, (" ".join(part.split()) for part in text.split("》"))))
     return tidy, related
 
 
 def _split_title(line: str) -> list[str]:
     """Parts `[heading]text` where no particle ties the two together."""
-    match = re.match(
-        r"(\[[^\[\]>]{2,40}\])(?=[가-힣])"
-        r"(?!에|을|를|의|이 |이라|은|는|과|와|로|으로|란|도 |만|메뉴|버튼|탭|영역|화면|항목|클릭|기능|내|및|보고서|가 |하|상태|페이지)",
-        line,
-    )
+    match = _TITLE_GLUED.match(line)
     return [match[1], line[match.end() :]] if match else [line]
 
 
@@ -120,6 +123,8 @@ def _layout(lines: list[Line]) -> str:
         if pending and not line.marker:
             line = parse_line(f"{pending} {line.text}")
         pending = ""
+        if line.kind == "bullet" and len(out) > 1 and not out[-1] and parse_line(out[-2]).kind in _LISTED:
+            out.pop()
         heading = line.kind in ("heading", "question") or (not line.marker and is_title(line.text))
         if heading and out and out[-1] and not out[-1].startswith("■"):
             out.append("")
@@ -144,11 +149,16 @@ def _written(line: Line, in_list: bool) -> str:
         case "bullet":
             level = max(line.indent, 1 if line.dashed and (in_list or line.marker in "ㄴ└") else 0)
             return f"{'  ' * level}{BULLET} {line.text}"
-        case "note" if line.marker == "※":
-            return f"※ {_NOTE_LABEL.sub('참고. ', line.text, count=1)}".rstrip()
+        case "note" if line.marker.startswith("※"):
+            return f"※ {_labelled(line.marker[1:].strip() + ' ' + line.text)}".rstrip()
         case "heading":
             return f"■ {line.text}"
         case "":
             return line.text
         case _:
             return f"{line.marker} {line.text}".rstrip()
+
+
+def _labelled(text: str) -> str:
+    match = _NOTE_LABEL.match(text.strip())
+    return f"{match[1]}. {text.strip()[match.end() :]}" if match else text.strip()

@@ -141,7 +141,7 @@ def _csv_rows(text: str, path: Path) -> list[Row]:
             lists = (_cell_list(row.get("categories")), _cell_list(row.get("related")))
             rows.append(Row(row["question"], row["answer"], *lists, place))
     except csv.Error as exc:
-        raise CorpusError(path, f"line {reader.line_num} is not CSV ({exc}).", hint=_CSV_HINT) from exc
+        raise CorpusError(path, f"line {reader.reader.line_num} is not CSV ({exc}).", hint=_CSV_HINT) from exc
     return rows
 
 

@@ -19,10 +19,12 @@ _PATTERNS: tuple[tuple[MarkerKind, re.Pattern[str]], ...] = (
     ("step", re.compile(r"\d{1,2}(?:\.(?![\d.,])|\)(?!\)))(?!\s*(?:\d{1,2}\.|[~,%]))")),
     ("step", re.compile(r"\(\d{1,2}\)(?=\s|[가-힣])|\(?[a-z]\)(?=\s)|[①-⑳⑴-⒇⒜-⒵ⓐ-ⓩ](?!\s*[~,+)번])")),
     ("step", re.compile(r"(?i:step) ?\d{1,2}[.:)]|\d{1,2}단계\s?[:.]")),
-    ("note", re.compile(r"※|!(?=\s*(?:주의|중요|참고))|(?:예시|예|ex)\)")),
+    ("note", re.compile(r"※(?: ?(?:참고|주의|중요)\.)?|예시 ?\d{0,2}\)|(?:예|ex)\)")),
     ("question", re.compile(r"Q\d{0,2}[.)]")),
     ("answer", re.compile(r"A\d{0,2}[.)]")),
 )
+# Most lines have no marker: one look at the first character saves the nine patterns.
+_PLAIN = re.compile(r"[^\W\dA-Za-zㄴ예①-⑳⑴-⒇⒜-⒵ⓐ-ⓩ]|[\['\"‘“<]")
 _DASHES = frozenset("-–*ㄴ└")
 _TITLE_LIKE = re.compile(r"[\[<【][^\[\]<>]{1,60}[\]>】]")
 HEADING_MAX = 60
@@ -47,7 +49,7 @@ def parse_line(line: str) -> Line:
     """Takes one line apart; never fails."""
     body = line.lstrip()
     indent = min((len(line) - len(body)) // 2, 2)
-    for kind, pattern in _PATTERNS:
+    for kind, pattern in () if _PLAIN.match(body) else _PATTERNS:
         match = pattern.match(body)
         if match:
             return Line(indent, match[0], kind, body[match.end() :].strip())

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 _NUMBER = re.compile(r"\d{1,2}[.)]|\(\d{1,2}\)|\d단계(?=\s?[:.])|[①-⑳]")
-_NOT_BEFORE = re.compile(r"(?:[\d.,~/\-:#A-Za-z]|\d\.[ \xa0]|[A-Za-z][ \xa0])$")
+_NOT_BEFORE = re.compile(r"(?:[\d,~/\-:#a-zAQ]|\d\.[ \xa0]?|(?:[a-z]|[A-Z]{2})[ \xa0]|예시[ \xa0]?)$")
 _AFTER = re.compile(r"(?:[ \xa0]|[가-힣\['\"‘“<(A-Z:]|STEP)(?<!\n)")
 _NOT_AFTER = re.compile(r"\s*[~,+)]|번[ \xa0에의을]|[ \xa0]?\d{1,2}\.")
 _STRONG = re.compile(r"(?:^|\n|[.?!]['\"’”)\]]?|[가-힣)][?!]|[》:\]]|\xa0)[ \xa0]*$")
@@ -28,6 +28,8 @@ def number_breaks(text: str) -> Iterator[int]:
         starts = number == 1 and any((s, n) == (style, 2) for _, s, n in found[index + 1 : index + 30])
         if style in ("stage", "both"):
             accepted = (follows or starts) and (strong or bool(_GLUED.search(before)))
+        elif before.rstrip()[-1:].isascii() and before.rstrip()[-1:].isalpha():
+            accepted = follows
         else:
             accepted = (strong and number <= 30) or follows or (starts and not before.endswith(("(", ",")))
         if accepted:

@@ -19,16 +19,18 @@ from typing import NoReturn
 from retrieval.errors import CorpusError
 
 _HINT = "Save it again with pickle.dump({question: answer, ...}), or use .jsonl or .csv."
-_ALLOWED = frozenset(
-    "PROTO FRAME STOP MARK POP POP_MARK MEMOIZE PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET "
-    "EMPTY_DICT DICT SETITEM SETITEMS UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8".split()
-)
+_ALLOWED = frozenset((
+    "PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT",
+    "GET", "BINGET", "LONG_BINGET", "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS", "UNICODE",
+    "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
+))  # fmt: skip
 # Harmless, yet never part of a str-to-str dict: let through, so that the fault is told as a wrong type.
-_WRONG_TYPE = frozenset(
-    "NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT "
-    "SHORT_BINBYTES BINBYTES BINBYTES8 EMPTY_LIST APPEND APPENDS LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 "
-    "TUPLE3 EMPTY_SET ADDITEMS FROZENSET".split()
-)
+_WRONG_TYPE = frozenset((
+    "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4",
+    "FLOAT", "BINFLOAT", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "EMPTY_LIST", "APPEND",
+    "APPENDS", "LIST", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_SET",
+    "ADDITEMS", "FROZENSET",
+))  # fmt: skip
 _PUTS = frozenset(("PUT", "BINPUT", "LONG_BINPUT"))
 _MALFORMED = (
     pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, KeyError,

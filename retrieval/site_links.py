@@ -20,6 +20,7 @@ _GO = re.compile(r"\s*(?:바로|보러)\s?가기(?:\s?\([^()]*\))?\s*$")
 _CUT = re.compile(r"(?:[.?!]['\"’”)]?|(?<=[가-힣])\s?:)\s+(?=[^.?!:]*$)|(?<=[.?!])(?=[^.?!:]+$)")
 _LESSON = re.compile(r"^(?:온라인|동영상)으로\s?배우는")
 _QUESTION = re.compile(r"(?:나요|까요|가요|은요|인지|란)\?$|\?$")
+_SEE_ALSO = re.compile(r"^(?:연관|관련)\s?도움말\s?:?\s*")
 _LONGEST = 70
 
 
@@ -56,7 +57,7 @@ def strip_links(line: str) -> tuple[str, str]:
 
 def _whole_link(text: str, prefix: str, listed: bool) -> tuple[str, str]:
     if _QUESTION.search(text):
-        return "", text
+        return "", _SEE_ALSO.sub("", text)
     if listed:
         name = _GO.sub("", text)
         return ("" if name == text and _ENDS_WITH_ACTION.search(text) else prefix + name), ""
