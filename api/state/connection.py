@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from urllib.parse import quote
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
@@ -114,7 +115,10 @@ async def open_state(
         ValueError: an unknown URL scheme.
     """
     if url.startswith("embedded://"):
-        async with embedded_valkey(data_dir, fsync=fsync) as path, _open(f"unix://{path}", prefix) as state:
+        async with (
+            embedded_valkey(data_dir, fsync=fsync) as path,
+            _open(f"unix://{quote(str(path))}", prefix) as state,
+        ):
             yield state
     else:
         async with _open(url, prefix) as state:

@@ -31,6 +31,7 @@ from api.errors import StateUnavailable
 Fsync = Literal["no", "always"]
 SOCKET_PATH_LIMIT = 107
 START_S = 15.0
+APPEAR_S = 1.0
 _PING, _SHUTDOWN = b"*1\r\n$4\r\nPING\r\n", b"*1\r\n$8\r\nSHUTDOWN\r\n"
 
 
@@ -125,13 +126,13 @@ def _start_unless_live(folder: Path, path: Path, fsync: Fsync, max_memory_mb: in
     with _exclusive(folder / "start.lock"):
         if answers(path):
             return
-        running = _pid_of(folder)
-        if running is None:
+        if _pid_of(folder) is None:
             path.unlink(missing_ok=True)
             _launch(folder, path, fsync, max_memory_mb)
-        deadline = time.monotonic() + START_S
+        started = time.monotonic()
         while not answers(path):
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - started
+            if waited > START_S or (waited > APPEAR_S and _pid_of(folder) is None):
                 raise EmbeddedStateError(f"내장 Valkey가 시작되지 않았습니다. 로그: {_log_tail(folder)}")
             time.sleep(0.02)
 
@@ -148,15 +149,15 @@ def _launch(folder: Path, path: Path, fsync: Fsync, max_memory_mb: int) -> None:
         "logfile": str(folder / "valkey.log"),
         # Its own session: Ctrl-C at our terminal must not end it before our turns are saved.
         "daemonize": "yes",
-        "save": '""',
+        "save": "",
         "appendonly": "yes",
         "appendfsync": fsync,
         "maxmemory": f"{max_memory_mb}mb",
         "maxmemory-policy": "volatile-lru",
     }
-    quoted = {key: value if value == '""' else f'"{value}"' for key, value in options.items()}
     config = folder / "valkey.conf"
-    config.write_text("".join(f"{key} {value}\n" for key, value in quoted.items()), encoding="utf-8")
+    lines = (f"{key} {_quoted(value)}\n" for key, value in options.items())
+    config.write_text("".join(lines), encoding="utf-8")
     started = subprocess.run(
         [str(get_binary_path()), str(config)], capture_output=True, text=True, timeout=START_S, check=False
     )
@@ -165,14 +166,23 @@ def _launch(folder: Path, path: Path, fsync: Fsync, max_memory_mb: int) -> None:
         raise EmbeddedStateError(f"내장 Valkey가 시작되지 않았습니다: {said}")
 
 
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def _pid_of(folder: Path) -> int | None:
     """The process that serves this folder (it may still be loading), else None."""
     try:
         pid = int((folder / "valkey.pid").read_text())
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        os.kill(pid, 0)
     except (OSError, ValueError):
         return None
-    return pid if b"valkey-server" in command else None
+    command = Path(f"/proc/{pid}/cmdline")
+    # The number may have gone to another program since (a dead child has no command line).
+    if command.exists() and b"valkey-server" not in command.read_bytes():
+        return None
+    return pid
 
 
 def _log_tail(folder: Path) -> str:

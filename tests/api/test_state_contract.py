@@ -149,13 +149,7 @@ async def test_turn_saved_before_its_runner_died_gets_its_saved_end(state: State
         assert claim is not None
         await one.log.append(request.turn_id, 1, Delta(text="다 썼다"), token=claim.token)
         final = TurnCompleted(answer="다 썼다", verdict="answered")
-        record = SavedTurn(
-            turn_id=request.turn_id,
-            question=request.question,
-            started_at=now(),
-            final=final,
-            status="completed",
-        )
+        record = SavedTurn(turn_id=request.turn_id, question=request.question, started_at=now(), final=final)
         assert await one.sessions.save_turn(session.session_id, record)
         assert [event for _, event in await one.events(request.turn_id)][-1] == final
 

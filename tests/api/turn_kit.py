@@ -86,7 +86,7 @@ async def process(
     state: State,
     conversation: ScriptedConversation | None = None,
     *,
-    limits: RunLimits = RunLimits(),
+    limits: RunLimits | None = None,
     lease_s: float = 0.6,
     max_turns: int = 300,
 ) -> AsyncIterator[Process]:
@@ -95,7 +95,7 @@ async def process(
     turns = TurnRecords(state, log, sessions, lease_s=lease_s, patience_s=0.3)
     signals = Signals(state, turns.stop_channel)
     answers = conversation or ScriptedConversation()
-    runner = InlineRunner(answers, turns, signals, limits=limits, max_turns=max_turns)
+    runner = InlineRunner(answers, turns, signals, limits=limits or RunLimits(), max_turns=max_turns)
     try:
         yield Process(state, log, sessions, turns, signals, runner)
     finally:
