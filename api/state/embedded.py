@@ -3,10 +3,12 @@
 It is shared by every process that opens the same folder (`smartstore chat` beside a running
 server): each holds a shared file lock, whoever finds no live server starts one, and the last
 to leave shuts it down. After a `kill -9` the kernel drops the lock but the server lives on
-with everything acknowledged; the next process adopts it. `appendfsync no` is enough for
-that: Valkey writes its append-only file before it replies, so a killed process of ours or a
-killed Valkey loses nothing (the text is in the kernel). Only a power cut can lose the last
-seconds; `fsync="always"` closes that gap and costs a disk flush (4 ms here) a write.
+with everything acknowledged; the next process adopts it. A server that dies is started again.
+
+`appendfsync no` is enough for that: Valkey writes its append-only file before it replies, so
+a killed process of ours or a killed Valkey loses nothing (the text is in the kernel). Only a
+power cut can lose the last seconds; `fsync="always"` closes that gap and costs a disk flush
+(4 ms here) a write.
 
 Knows nothing of keys, clients or what is stored.
 """
@@ -15,23 +17,28 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import functools
 import hashlib
 import os
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Literal
 
+import structlog
+
 from api.errors import StateUnavailable
 
+log = structlog.get_logger(__name__)
 Fsync = Literal["no", "always"]
 SOCKET_PATH_LIMIT = 107
 START_S = 15.0
 APPEAR_S = 1.0
+LOOK_S = 1.0
 _PING, _SHUTDOWN = b"*1\r\n$4\r\nPING\r\n", b"*1\r\n$8\r\nSHUTDOWN\r\n"
 
 
@@ -52,8 +59,14 @@ async def embedded_valkey(
     path = socket_path(folder)
     users = await asyncio.to_thread(_lock, folder / "users.lock", fcntl.LOCK_SH)
     try:
-        await asyncio.to_thread(_start_unless_live, folder, path, fsync, max_memory_mb)
-        yield path
+        start = functools.partial(_start_unless_live, folder, path, fsync, max_memory_mb)
+        await asyncio.to_thread(start)
+        keeper = asyncio.create_task(_keep_alive(path, start), name="embedded-valkey")
+        try:
+            yield path
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
     finally:
         try:
             await asyncio.to_thread(_stop_if_last, users, path)
@@ -87,6 +100,19 @@ def answers(path: Path) -> bool:
             return probe.recv(64).startswith(b"+PONG")
     except OSError:
         return False
+
+
+async def _keep_alive(path: Path, start: Callable[[], None]) -> None:
+    """Starts the server again when it has died under us (killed for memory, say)."""
+    while True:
+        await asyncio.sleep(LOOK_S)
+        if await asyncio.to_thread(answers, path):
+            continue
+        log.warning("state.valkey_away", socket=str(path))
+        try:
+            await asyncio.to_thread(start)
+        except StateUnavailable as exc:
+            log.error("state.valkey_not_back", error=str(exc))
 
 
 def _usable_folder(data_dir: Path) -> Path:
