@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from retrieval.index.bm25 import B, K1
+from retrieval.index.bm25 import K1, B
 
 ALIAS = "faq"
 BUILDS = "faq_builds"
