@@ -1,0 +1,115 @@
+"""What the scope classifier sees of a question: how well it was found, what it says, and how it is spelt.
+
+Knows search results and text; knows no weights, labels or sessions. Everything here is computed from one
+`SearchResult`, so that a verdict costs no further search.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.index.base import LEGS
+from retrieval.search import SearchResult
+
+BUCKETS = 1 << 13
+_DEPTH = 10
+_BM25_SCALE = 10.0
+_SPACES = re.compile(r"\s+")
+_OTHER_MARKET = re.compile(
+    r"쿠팡|지마켓|g마켓|옥션|11번가|십일번가|위메프|티몬|무신사|에이블리|지그재그|브랜디|번개장터|당근|중고나라|"
+    r"카카오\s?(?:톡\s?)?(?:스토어|선물|메이커스|쇼핑)|톡스토어|롯데온|롯데\s?on|ssg|쓱닷컴|신세계몰|이마트몰|현대몰|"
+    r"홈쇼핑|알리익스프레스|알리|테무|쉬인|타오바오|1688|알리바바|아마존|amazon|이베이|ebay|엣시|etsy|쇼피|shopee|라자다|"
+    r"큐텐|qoo10|라쿠텐|쇼피파이|shopify|카페24|cafe24|고도몰|메이크샵|아임웹|식스샵|윅스|텐바이텐|29cm|오늘의\s?집|"
+    r"마켓컬리|컬리|올리브영|아이디어스|크몽|숨고|와디즈|텀블벅|배달의민족|배민|요기요|쿠팡이츠|틱톡\s?샵|인터파크|"
+    r"발란|트렌비|머스트잇|크림|kream|솔드아웃|야놀자|여기어때|토스|하이버|퀸잇|문고리닷컴|도매꾹|온채널|오너클랜",
+    re.IGNORECASE,
+)
+_STORE = re.compile(
+    r"스마트\s?스토어|스스|네이버\s?페이|페이|상품|판매|구매|주문|배송|발송|송장|반품|교환|환불|취소|정산|수수료|부가세|"
+    r"세금계산서|리뷰|후기|쿠폰|포인트|적립|할인|옵션|재고|품절|카테고리|상세\s?페이지|썸네일|대표\s?이미지|스토어|센터|매니저|"
+    r"사업자|입점|가입|심사|서류|톡톡|라이브|방송|숏클립|풀필먼트|물류|택배|손님|고객|구매자|페널티|등급|비즈월렛|월렛|대출"
+)
+
+
+@dataclass(frozen=True)
+class ScopeInput:
+    """One question as the classifier sees it.
+
+    Attributes:
+        retrieval: `(len(NAMES),)` float32, see `NAMES`.
+        dense: `(dim,)` float32, the question's vector.
+        grams: indexes of the character n-grams that occur, each below `BUCKETS`, without repeats.
+    """
+
+    retrieval: NDArray[np.float32]
+    dense: NDArray[np.float32]
+    grams: NDArray[np.int64]
+
+
+NAMES: tuple[str, ...] = (
+    *(f"best_{leg}" for leg in LEGS),
+    *(f"first_{leg}" for leg in LEGS),
+    "dense_margin", "dense_mean", "lexical_margin", "lexical_share", "agreement",
+    "covered_first", "covered_any", "uncovered", "terms", "length", "other_market", "store_words",
+)  # fmt: skip
+
+
+def scope_input(question: str, result: SearchResult) -> ScopeInput:
+    """Describes `question` with what was found for it."""
+    values = [*_leg_values(result), *_coverage(result), *_surface(question, result)]
+    return ScopeInput(np.asarray(values, np.float32), result.dense.astype(np.float32), grams(question))
+
+
+def grams(text: str) -> NDArray[np.int64]:
+    """Returns the hashed character 2- to 4-grams of `text`, sorted (CRC-32 modulo `BUCKETS`)."""
+    flat = f" {_SPACES.sub(' ', text.lower()).strip()} "[:400]
+    pieces = {flat[i : i + n] for n in (2, 3, 4) for i in range(len(flat) - n + 1)}
+    return np.array(sorted({zlib.crc32(piece.encode()) % BUCKETS for piece in pieces}), np.int64)
+
+
+def _leg_values(result: SearchResult) -> list[float]:
+    hits = result.hits[:_DEPTH]
+    if not hits:
+        return [0.0] * (2 * len(LEGS) + 5)
+    scores = np.array([[hit.scores[leg] for leg in LEGS] for hit in hits], np.float64)
+    lexical = np.array([leg.startswith("lexical") for leg in LEGS])
+    scores[:, lexical] = np.log1p(np.maximum(scores[:, lexical], 0.0) / _BM25_SCALE)
+    best, first = scores.max(axis=0), scores[0]
+    dense = scores[:, ~lexical].max(axis=1)
+    words = scores[:, lexical].max(axis=1)
+    margins = (
+        [float(dense[0] - dense[1:].mean()), float(words[0] - words[1:].mean())]
+        if len(hits) > 1
+        else [0.0, 0.0]
+    )
+    share = float(words.max()) / np.log1p(max(1, len(set(result.tokens))))
+    agreement = float((scores.argmax(axis=0) == 0).mean())
+    return [*best, *first, margins[0], float(dense.mean()), margins[1], float(share), agreement]
+
+
+def _coverage(result: SearchResult) -> list[float]:
+    terms = {t for t in result.tokens if len(t) > 1}
+    if not terms or not result.hits:
+        return [0.0, 0.0, float(len(terms))]
+    first = _text(result, 1)
+    every = _text(result, _DEPTH)
+    in_first, in_any = (sum(t in text for t in terms) for text in (first, every))
+    return [in_first / len(terms), in_any / len(terms), float(np.log1p(len(terms) - in_any))]
+
+
+def _text(result: SearchResult, count: int) -> str:
+    return "\n".join(f"{hit.faq.question}\n{hit.faq.answer}" for hit in result.hits[:count]).lower()
+
+
+def _surface(question: str, result: SearchResult) -> list[float]:
+    return [
+        float(np.log1p(len(set(result.tokens)))),
+        float(np.log1p(len(question))) / 3.0,
+        float(bool(_OTHER_MARKET.search(question))),
+        float(np.log1p(len(set(_STORE.findall(question))))),
+    ]
