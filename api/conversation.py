@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -38,8 +38,7 @@ from api.turns.base import TurnRequest
 from retrieval.prompt import Exchange, GroundedPrompt, ground
 from retrieval.scope import ScopeClassifier
 
-NOT_FOUND = "죄송하지만 FAQ에서 이 질문에 대한 답을 찾지 못했습니다. 아래의 가까운 질문을 확인해 보세요."
-NOT_FOUND_ALONE = "죄송하지만 FAQ에서 이 질문에 대한 답을 찾지 못했습니다."
+NOT_FOUND = "죄송하지만 FAQ에서 이 질문에 대한 답을 찾지 못했습니다."
 
 
 @dataclass(slots=True)
@@ -90,7 +89,7 @@ class Conversation:
         self.providers = providers
         self._system, self._passages, self._max_tokens = system, passages, max_answer_tokens
 
-    async def answer(self, request: TurnRequest, memory: Memory) -> AsyncIterator[TurnEvent]:
+    async def answer(self, request: TurnRequest, memory: Memory) -> AsyncGenerator[TurnEvent]:
         """Yields the events of one turn, `turn.started` first and `turn.completed` last.
 
         Closing the iterator stops the provider. Raises `ApiError` where no answer is possible.
@@ -104,34 +103,32 @@ class Conversation:
         draft = _Draft(verdict="answered", provider=provider.name)
         with draft.timed("context"):
             resolution = await asyncio.to_thread(self._context.resolve, request.question, memory)
-        draft.timings_ms.update(resolution.result.timings_ms)
+        draft.timings_ms.update({k: round(v, 2) for k, v in resolution.result.timings_ms.items()})
         if resolution.standalone != request.question:
             yield QuestionRewritten(standalone=resolution.standalone)
         with draft.timed("verdict"):
-            draft.verdict = self._scope.judge(
-                request.question, resolution.result, followup=resolution.followup
-            ).verdict
-        with draft.timed("suggestions"):
-            suggestions = await asyncio.to_thread(
-                self._followups.suggest, resolution.result, draft.verdict, memory, resolution.standalone
-            )
-        async with aclosing(self._write(request, memory, resolution, draft, bool(suggestions))) as writing:
+            judged = self._scope.judge(request.question, resolution.result, followup=resolution.followup)
+        draft.verdict = judged.verdict
+        async with aclosing(self._write(request, memory, resolution, draft)) as writing:
             async for event in writing:
                 if isinstance(event, Delta) and "first_delta" not in draft.timings_ms:
                     draft.timings_ms["first_delta"] = round((time.perf_counter() - started) * 1000, 2)
                 yield event
+        with draft.timed("suggestions"):
+            suggestions = await asyncio.to_thread(
+                self._followups.suggest, resolution.result, judged, memory, resolution.standalone
+            )
         yield Suggestions(suggestions=suggestions)
         draft.timings_ms["total"] = round((time.perf_counter() - started) * 1000, 2)
         yield self._completed(draft, resolution)
 
     async def _write(
-        self, request: TurnRequest, memory: Memory, resolution: Resolution, draft: _Draft, offers: bool
-    ) -> AsyncIterator[TurnEvent]:
+        self, request: TurnRequest, memory: Memory, resolution: Resolution, draft: _Draft
+    ) -> AsyncGenerator[TurnEvent]:
         """The answer's text: the fixed refusal, the honest not-found, or the provider's stream."""
         if draft.verdict != "answered":
-            fixed = REFUSAL if draft.verdict == "off_topic" else NOT_FOUND if offers else NOT_FOUND_ALONE
-            draft.text = fixed
-            yield Delta(text=fixed)
+            draft.text = REFUSAL if draft.verdict == "off_topic" else NOT_FOUND
+            yield Delta(text=draft.text)
             return
         prompt = self._prompt(request, memory, resolution)
         hits = resolution.result.hits[: self._passages]
@@ -148,7 +145,7 @@ class Conversation:
 
     async def _generate(
         self, request: TurnRequest, prompt: GroundedPrompt, draft: _Draft
-    ) -> AsyncIterator[TurnEvent]:
+    ) -> AsyncGenerator[TurnEvent]:
         """The provider's stream with its citations checked; a switch starts the text again."""
         options = replace(request.options, max_tokens=request.options.max_tokens or self._max_tokens)
         draft.citations = CitationFilter(len(prompt.passages))

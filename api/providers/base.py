@@ -5,7 +5,7 @@ Knows nothing of HTTP routes, sessions or retrieval.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,7 +55,7 @@ class ChatProvider(Protocol):
     llm: bool
     third_party: bool
 
-    def stream(self, prompt: GroundedPrompt, options: GenerationOptions) -> AsyncIterator[Chunk]:
+    def stream(self, prompt: GroundedPrompt, options: GenerationOptions) -> AsyncGenerator[Chunk]:
         """Streams the answer; closing the iterator stops the upstream at once.
 
         Raises `ProviderError` (see `api.errors`): `retryable` says whether another

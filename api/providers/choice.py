@@ -5,7 +5,7 @@ Knows names and the order to try them in; knows nothing of prompts or routes.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -54,7 +54,7 @@ class Providers:
 
     async def stream(
         self, name: str, prompt: GroundedPrompt, options: GenerationOptions
-    ) -> AsyncIterator[Chunk | Switched]:
+    ) -> AsyncGenerator[Chunk | Switched]:
         """Streams `name`'s answer; on failure the next fallback starts it again.
 
         Raises the last `ProviderError` when no provider is left.

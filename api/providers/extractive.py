@@ -7,7 +7,7 @@ Follows no instructions, invents nothing and asks nobody.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from api.events import Usage
 from api.providers.base import Chunk, GenerationOptions
@@ -36,7 +36,7 @@ class Extractive:
         self.name, self.model = name, "extractive-v1"
         self._tokenizer = tokenizer or KoreanTokenizer()
 
-    async def stream(self, prompt: GroundedPrompt, options: GenerationOptions) -> AsyncIterator[Chunk]:
+    async def stream(self, prompt: GroundedPrompt, options: GenerationOptions) -> AsyncGenerator[Chunk]:
         """Streams the answer a sentence or line at a time; the last chunk carries an estimated usage."""
         pieces = await asyncio.to_thread(compose, prompt.standalone, prompt.passages, self._tokenizer)
         spent = 0

@@ -1,0 +1,44 @@
+"""The FastAPI application: routes around the services that the lifespan opens."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from api.limits import BodyLimit
+from api.logs import configure_logs
+from api.problems import install_problem_handlers
+from api.request_log import RequestLog
+from api.routes import chat, chat_socket, faqs, operations, sessions
+from api.routes.page import mount_page
+from api.services import open_services
+from api.settings import Settings, load_settings
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Puts the application together; resources open when it starts and close when it ends."""
+    settings = settings or load_settings()
+    configure_logs(settings.log)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings) as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(
+        title="smartstore-chatbot",
+        summary="FAQ assistant for Naver Smartstore sellers: grounded answers as event streams.",
+        version=version("smartstore-chatbot"),
+        lifespan=lifespan,
+    )
+    app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
+    app.add_middleware(RequestLog)
+    install_problem_handlers(app)
+    for area in (chat, chat_socket, sessions, faqs, operations):
+        app.include_router(area.router)
+    mount_page(app)
+    return app

@@ -1,0 +1,1 @@
+"""The `smartstore` sub-commands, one module each; heavy imports stay inside the functions."""

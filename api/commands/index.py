@@ -1,0 +1,85 @@
+"""`smartstore index`: build, look at and roll back the FAQ index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from retrieval.index.info import BuildInfo
+
+app = typer.Typer(help="Build, look at and roll back the FAQ index.", no_args_is_help=True)
+Faq = Annotated[
+    Path | None, typer.Option("--faq", help="FAQ file (.pkl, .jsonl, .csv); the settings' one by default.")
+]
+Expansions = Annotated[
+    Path | None, typer.Option(help="File or folder with other ways of asking; the settings' one by default.")
+]
+
+
+@app.command()
+def build(faq: Faq = None, expansions: Expansions = None) -> None:
+    """Build the index if it is missing or stale; a running server switches to it by itself."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    from api.indexing import build_from_settings
+    from api.settings import load_settings
+
+    console = Console()
+    settings = load_settings()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def progress(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bar.add_task(step, total=total)
+            bar.update(tasks[step], completed=done, total=total)
+
+        corpus, report = build_from_settings(settings, faq=faq, expansions=expansions, progress=progress)
+    for title in corpus.duplicates:
+        console.print(f"duplicate question, kept once: {title}", markup=False)
+    if report.unchanged:
+        console.print(f"index is current: {report.info.faqs} FAQs, {report.info.fingerprint}")
+        return
+    took = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in report.seconds.items())
+    console.print(
+        f"index built: {report.info.faqs} FAQs, {report.info.rows} rows, "
+        f"{report.embedded} embedded, {report.reused} reused ({took})"
+    )
+
+
+@app.command()
+def info() -> None:
+    """Print what the current index was built from."""
+    from api.settings import load_settings
+    from retrieval.index.opening import index_info
+
+    settings = load_settings()
+    _print(index_info(settings.index_uri, token=_token(settings)), settings)
+
+
+@app.command()
+def rollback() -> None:
+    """Put the build before the current one back; a second call undoes it."""
+    from api.settings import load_settings
+    from retrieval.build import rollback as put_back
+
+    settings = load_settings()
+    _print(put_back(settings.index_uri, token=_token(settings)), settings)
+
+
+def _token(settings: Settings) -> str:
+    return settings.index.token.get_secret_value()
+
+
+def _print(build: BuildInfo, settings: Settings) -> None:
+    from dataclasses import asdict
+
+    typer.echo(f"uri: {settings.index_uri}")
+    for name, value in asdict(build).items():
+        typer.echo(f"{name}: {value}")

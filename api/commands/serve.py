@@ -1,0 +1,77 @@
+"""`smartstore serve`: the API and the page."""
+
+from __future__ import annotations
+
+import socket
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="address to listen on")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="port; 0 takes a free one")] = None,
+) -> None:
+    """Serve the API and the chat page until interrupted."""
+    import uvicorn
+
+    from api.app import create_app
+    from api.services import check_index
+    from api.settings import SettingsError, load_settings
+
+    settings = load_settings()
+    host, port = host or settings.server.host, settings.server.port if port is None else port
+    _writable(settings.path(settings.data_dir))
+    check_index(settings)
+    listener = _listen(host, port)
+    address = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{listener.getsockname()[1]}"
+    config = uvicorn.Config(
+        create_app(settings),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.turns.drain_s) + 5,
+    )
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                typer.echo(f"smartstore-chatbot is ready: {address}", err=False)
+
+    server = Server(config)
+    server.run(sockets=[listener])
+    if not server.started:
+        raise SettingsError("the server did not start; the reason is logged above")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket, bound before the models load, so that a taken port is told at once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as exc:
+        listener.close()
+        raise OSError(
+            f"cannot listen on {host}:{port} ({exc.strerror}); "
+            "choose another with --port or SMARTSTORE_SERVER__PORT"
+        ) from exc
+    return listener
+
+
+def _writable(folder: object) -> None:
+    """Creates the data folder and proves that it can be written."""
+    import tempfile
+    from pathlib import Path
+
+    path = Path(str(folder))
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as exc:
+        raise OSError(
+            f"cannot write to the data folder {path} ({exc.strerror}); set SMARTSTORE_DATA_DIR"
+        ) from exc

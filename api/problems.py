@@ -1,0 +1,90 @@
+"""Errors on the wire: RFC 9457 problem bodies, one place for every route.
+
+Knows how an error looks to a caller, not where it came from.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+
+from api.errors import ApiError, InvalidRequest, SearchUnavailable, StateUnavailable
+from retrieval.errors import IndexError_
+
+PROBLEM_TYPE = "application/problem+json"
+_TITLES = {
+    400: "요청을 읽을 수 없습니다", 401: "인증이 필요합니다", 403: "권한이 없습니다", 404: "찾을 수 없습니다",
+    405: "허용되지 않는 메서드입니다", 409: "이미 다른 요청에 쓰였습니다", 413: "요청이 너무 큽니다",
+    422: "요청을 처리할 수 없습니다", 429: "요청이 너무 많습니다", 500: "내부 오류입니다",
+    502: "응답 생성에 실패했습니다", 503: "지금은 이용할 수 없습니다", 504: "응답이 제때 오지 않았습니다",
+}  # fmt: skip
+_REASONS = {
+    "json_invalid": "올바른 JSON이 아닙니다",
+    "missing": "필수 항목이 없습니다",
+    "extra_forbidden": "알 수 없는 항목입니다",
+    "string_too_short": "비어 있습니다",
+    "string_type": "문자열이어야 합니다",
+    "model_attributes_type": "JSON 객체여야 합니다",
+}
+
+
+def problem(status: int, code: str, detail: str, *, retry_after: float | None = None) -> JSONResponse:
+    """A problem body; `retry_after` in seconds becomes the header."""
+    headers = {"Retry-After": str(max(1, math.ceil(retry_after)))} if retry_after is not None else None
+    body = {
+        "type": "about:blank",
+        "title": _TITLES.get(status, "오류"),
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    return JSONResponse(body, status, headers, PROBLEM_TYPE)
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Makes every error of `app` a problem body."""
+
+    @app.exception_handler(ApiError)
+    async def _api_error(_request: Request, exc: ApiError) -> JSONResponse:
+        return problem(exc.status, exc.code, exc.message, retry_after=exc.retry_after)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_request: Request, exc: RequestValidationError) -> JSONResponse:
+        status = 400 if any(e["type"] == "json_invalid" for e in exc.errors()) else 422
+        return problem(status, InvalidRequest.code, "; ".join(_fault(e) for e in exc.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def _http(_request: Request, exc: HTTPException) -> JSONResponse:
+        response = problem(exc.status_code, "http_error", str(exc.detail))
+        response.headers.update(exc.headers or {})
+        return response
+
+    @app.exception_handler(RedisError)
+    async def _state(_request: Request, _exc: RedisError) -> JSONResponse:
+        return problem(
+            503,
+            StateUnavailable.code,
+            "대화 저장소에 연결할 수 없습니다. 잠시 후 다시 시도해 주세요.",
+            retry_after=3,
+        )
+
+    @app.exception_handler(IndexError_)
+    async def _index(_request: Request, _exc: IndexError_) -> JSONResponse:
+        return problem(
+            503,
+            SearchUnavailable.code,
+            "FAQ 검색을 지금 사용할 수 없습니다. 잠시 후 다시 시도해 주세요.",
+            retry_after=3,
+        )
+
+
+def _fault(error: dict[str, Any]) -> str:
+    """One validation error in Korean: where, and what is wrong."""
+    where = ".".join(str(part) for part in error["loc"] if part != "body") or "본문"
+    return f"{where}: {_REASONS.get(error['type'], error['msg'])}"

@@ -1,0 +1,57 @@
+"""One log line and one metric per request, and a request id that every line of it carries."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = structlog.get_logger(__name__)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_QUIET = frozenset({"/health", "/ready", "/metrics"})
+
+
+class RequestLog:
+    """ASGI middleware: takes or makes `X-Request-Id`, logs and counts the response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on, watching the response's start."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        started, status, first_byte = time.perf_counter(), 500, 0.0
+
+        async def watched(message: Message) -> None:
+            nonlocal status, first_byte
+            if message["type"] == "http.response.start":
+                status, first_byte = message["status"], time.perf_counter() - started
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        finally:
+            self._record(scope, status, first_byte or time.perf_counter() - started, started)
+
+    def _record(self, scope: Scope, status: int, first_byte: float, started: float) -> None:
+        path = scope["path"]
+        route = getattr(scope.get("route"), "path", "other")
+        services = getattr(scope["app"].state, "services", None) if "app" in scope else None
+        if services is not None:
+            services.metrics.http_requests.labels(scope["method"], route, status).inc()
+            services.metrics.http_seconds.labels(route).observe(first_byte)
+        if path not in _QUIET:
+            total_ms = round((time.perf_counter() - started) * 1000, 1)
+            log.info("request", method=scope["method"], path=path, status=status,
+                     first_byte_ms=round(first_byte * 1000, 1), total_ms=total_ms)  # fmt: skip

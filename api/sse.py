@@ -1,0 +1,68 @@
+"""Server-sent events of a turn: encoded for responses, decoded for our own clients.
+
+Follows the HTML standard, section 9.2. Knows the framing, not what events mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from api.events import TURN_EVENT, TurnEvent, event_data
+
+NumberedEvent = tuple[int, TurnEvent]
+_HEARTBEAT = b": keep-alive\n\n"
+
+
+def encode(number: int, event: TurnEvent) -> bytes:
+    """One event on the wire; its JSON holds no raw line break, so one data line is enough."""
+    return f"id: {number}\nevent: {event.type}\ndata: {event_data(event)}\n\n".encode()
+
+
+async def stream(events: AsyncIterator[NumberedEvent], *, heartbeat_s: float) -> AsyncIterator[bytes]:
+    """The events as bytes, with a comment line whenever `heartbeat_s` pass in silence."""
+    pending: asyncio.Task[NumberedEvent] | None = None
+    try:
+        while True:
+            pending = pending or asyncio.ensure_future(_next(events))
+            done, _ = await asyncio.wait({pending}, timeout=heartbeat_s)
+            if not done:
+                yield _HEARTBEAT
+                continue
+            try:
+                number, event = pending.result()
+            except StopAsyncIteration:
+                return
+            pending = None
+            yield encode(number, event)
+    finally:
+        if pending is not None and not pending.done():
+            pending.cancel()
+            with suppress(asyncio.CancelledError, StopAsyncIteration):
+                await pending
+        if (aclose := getattr(events, "aclose", None)) is not None:
+            await aclose()
+
+
+async def _next(events: AsyncIterator[NumberedEvent]) -> NumberedEvent:
+    return await anext(events)
+
+
+async def decode(lines: AsyncIterator[str]) -> AsyncIterator[NumberedEvent]:
+    """The events in a response's lines; comments are skipped."""
+    number, kind, data = 0, "", ""
+    async for line in lines:
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        match field:
+            case "id":
+                number = int(value)
+            case "event":
+                kind = value
+            case "data":
+                data += value
+            case "" if line == "" and data:
+                yield number, TURN_EVENT.validate_python({"type": kind, **json.loads(data)})
+                kind, data = "", ""
