@@ -105,11 +105,14 @@ class Endpoint(_Section):
     base_url: str
     model: str
     api_key: SecretStr = SecretStr("")
-    third_party: bool = True
-    extra_body: dict[str, Any] = {}
-    first_token_timeout_s: float = Field(20.0, gt=0)
+    third_party: bool = Field(True, description="text leaves the operator's machines; needs an api_key")
+    extra_body: dict[str, Any] = Field({}, description="added to every request; null removes a field")
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    opens_thinking: bool = Field(False, description="the chat template itself opens <think>")
+    connect_timeout_s: float = Field(5.0, gt=0)
+    first_token_timeout_s: float = Field(20.0, gt=0, description="all attempts together")
     between_tokens_timeout_s: float = Field(15.0, gt=0)
-    max_retries: int = Field(2, ge=0, le=10)
+    max_retries: int = Field(2, ge=0, le=10, description="before the first token")
     max_connections: int = Field(100, ge=1)
     usd_per_million_input: float = Field(0.0, ge=0)
     usd_per_million_output: float = Field(0.0, ge=0)
@@ -120,6 +123,8 @@ class ProviderSettings(_Section):
 
     default: str = "extractive"
     fallback: tuple[str, ...] = ("extractive",)
+    breaker_failures: int = Field(5, ge=1, description="failures in a row that open the circuit breaker")
+    breaker_open_s: float = Field(10.0, gt=0, description="then nobody asks for so long, doubled each time")
     endpoints: dict[str, Endpoint] = {}
 
     @property
