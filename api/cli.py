@@ -34,9 +34,10 @@ def _root(
 
 
 def _mount() -> None:
-    from api.commands import index, search, serve, settings
+    from api.commands import chat, index, search, serve, settings
 
     app.command("serve")(serve.serve)
+    app.command("chat")(chat.chat)
     app.add_typer(index.app, name="index")
     app.command("search")(search.search)
     app.command("settings")(settings.show)
