@@ -25,6 +25,7 @@ _VIEWS_OF: dict[View, tuple[Leg, Leg]] = {
 }
 assert get_args(View) == VIEWS
 _LOWEST = np.float32(-1.0)
+_BLOCK = 16
 
 
 class MemoryIndex:
@@ -46,7 +47,8 @@ class MemoryIndex:
         position = {id: n for n, id in enumerate(self._faqs)}
         codes = [VIEWS.index(view) for view in rows.views]
         order = sorted(range(len(codes)), key=lambda r: (codes[r], position[rows.faq_ids[r]]))
-        self._dense = np.ascontiguousarray(rows.dense[order]) if order else rows.dense
+        self._dim = rows.dense.shape[1]
+        self._blocks = _blocks(rows.dense[order])
         self._statistics = statistics or Bm25Statistics.of(rows.tokens)
         self._terms = Postings(self._statistics.weights(rows.tokens[r]) for r in order)
         self._sparse = None if rows.sparse is None else Postings(rows.sparse[r] for r in order)
@@ -72,7 +74,10 @@ class MemoryIndex:
         for leg, scores in legs.items():
             floor = _LOWEST if leg.startswith("dense") else np.float32(0.0)
             chosen.update(_best(scores, limit, floor))
-        return [Candidate(self._list[n], {leg: float(legs[leg][n]) for leg in LEGS}) for n in sorted(chosen)]
+        order = sorted(chosen)
+        table = np.stack([legs[leg][order] for leg in LEGS], axis=1).tolist()
+        found = zip(order, table, strict=True)
+        return [Candidate(self._list[n], dict(zip(LEGS, row, strict=True))) for n, row in found]
 
     def leg_scores(self, query: IndexQuery) -> dict[Leg, NDArray[np.float32]]:
         """Every leg's `(faqs,)` scores, FAQs in the order of their ids.
@@ -82,10 +87,10 @@ class MemoryIndex:
         Raises:
             IndexMismatch: the query's vector has another size than the index's.
         """
-        if query.dense.shape != self._dense.shape[1:]:
-            found, expected = f"{self._dense.shape[1]} dimensions", f"{query.dense.shape[0]} dimensions"
+        if query.dense.shape != (self._dim,):
+            found, expected = f"{self._dim} dimensions", f"{query.dense.size} dimensions"
             raise IndexMismatch(self.fingerprint, expected=expected, found=found)
-        dense = self._dense @ query.dense.astype(np.float32)
+        dense = (self._blocks @ query.dense.astype(np.float32)).reshape(-1)
         if self._sparse is not None and query.sparse is not None:
             lexical = self._sparse.scores(query.sparse)
         else:
@@ -123,6 +128,18 @@ class _Span:
         if len(self._starts):
             best[self._faqs] = np.maximum.reduceat(scores[self._slice], self._starts)
         return best
+
+
+def _blocks(dense: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns `(blocks, _BLOCK, dim)` float32: the rows, filled up with zeros.
+
+    OpenBLAS spreads one large product over threads that then wait for each other on busy cores (15 ms
+    instead of 0.8 ms for 10,868 rows); products this small stay on the calling thread.
+    """
+    count = -(-len(dense) // _BLOCK)
+    padded = np.zeros((count * _BLOCK, dense.shape[1]), np.float32)
+    padded[: len(dense)] = dense
+    return padded.reshape(count, _BLOCK, dense.shape[1])
 
 
 def _best(scores: NDArray[np.float32], limit: int, floor: np.float32) -> list[int]:
