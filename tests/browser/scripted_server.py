@@ -195,11 +195,19 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, json.dumps(body, ensure_ascii=False).encode(), kind)
 
     def _problem(self, status: int, detail: str) -> None:
-        self._json({"type": "about:blank", "status": status, "detail": detail, "code": "x"}, status, "application/problem+json")
+        self._json(
+            {"type": "about:blank", "status": status, "detail": detail, "code": "x"},
+            status,
+            "application/problem+json",
+        )
 
     def _send(self, status: int, body: bytes, kind: str, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **(headers or {})}.items():
+        for name, value in {
+            "Content-Type": kind,
+            "Content-Length": str(len(body)),
+            **(headers or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
