@@ -8,9 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from api.errors import StateUnavailable
-
-AWAY = "대화 저장소가 응답하지 않습니다. 잠시 후 다시 시도해 주세요."
+from api.state.away import unavailable
 
 
 class Breaker:
@@ -44,7 +42,7 @@ class Breaker:
         now = self._clock()
         if self._bad >= self._limit:
             if now < self._closed_again:
-                raise StateUnavailable(AWAY, retry_after=max(0.1, self._closed_again - now))
+                raise unavailable(max(0.1, self._closed_again - now))
             # The caller becomes the probe: the others keep failing fast until it is back.
             self._closed_again = now + self._away_s
         return now

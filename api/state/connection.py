@@ -20,37 +20,16 @@ from urllib.parse import quote
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    BusyLoadingError,
-    ClusterDownError,
-    ConnectionError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisClusterException,
-    TimeoutError,
-    TryAgainError,
-)
+from redis.exceptions import ConnectionError
 
-from api.errors import StateUnavailable
-from api.state.breaker import AWAY, Breaker
+from api.state.away import AWAY, translated
+from api.state.breaker import Breaker
 from api.state.channels import Channels
+from api.state.courier import Courier, Script
 from api.state.embedded import Fsync, embedded_valkey
 
 T = TypeVar("T")
 CALL_S = 3.0
-_AWAY = (
-    ConnectionError,
-    TimeoutError,
-    BusyLoadingError,
-    ClusterDownError,
-    RedisClusterException,
-    ReadOnlyError,
-    OutOfMemoryError,
-    NoPermissionError,
-    TryAgainError,
-    OSError,
-)
 
 
 @dataclass(slots=True)
@@ -62,15 +41,18 @@ class State:
         prefix: in front of every key and channel.
         breaker: fails calls fast while the store is away.
         channels: the process's one publish/subscribe connection.
+        courier: batches the calls of scripts.
     """
 
     redis: Redis
     prefix: str = "smartstore:"
     breaker: Breaker = field(default_factory=Breaker)
     channels: Channels = field(init=False)
+    courier: Courier = field(init=False)
 
     def __post_init__(self) -> None:
         self.channels = Channels(self.redis)
+        self.courier = Courier(self)
 
     def key(self, kind: str, tag: str, part: str = "") -> str:
         """A key; all keys with the same `tag` live on the same node of a cluster."""
@@ -82,9 +64,9 @@ class State:
         started = self.breaker.enter()
         try:
             yield
-        except _AWAY as exc:
+        except AWAY as exc:
             self.breaker.failed()
-            raise StateUnavailable(AWAY, retry_after=1.0) from exc
+            raise translated(exc) from exc
         self.breaker.succeeded(started)
 
     async def call(self, command: Awaitable[T]) -> T:
@@ -96,6 +78,10 @@ class State:
         finally:
             if asyncio.iscoroutine(command):
                 command.close()
+
+    def script(self, source: str) -> Script:
+        """A Lua script to call with keys of one tag."""
+        return Script(self, source)
 
     async def ping(self) -> None:
         """Asks for a sign of life; raises `StateUnavailable`."""

@@ -17,11 +17,12 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from api.errors import ApiError, NotFound, StateUnavailable
+from api.errors import ApiError, NotFound
 from api.events import TURN_EVENT, TurnCompleted, TurnEvent, is_final
-from api.state.breaker import AWAY
+from api.state.away import unavailable
 from api.state.channels import Listener
 from api.state.connection import State
+from api.state.courier import Argument
 from api.state.feed import Feed
 
 Numbered = tuple[int, TurnEvent]
@@ -87,8 +88,8 @@ class EventLog:
     def __init__(self, state: State, *, ttl_s: int = 3600, look_s: float = 1.0) -> None:
         """Logs live `ttl_s` seconds after their end; a remote follower looks every `look_s`."""
         self._state, self._ttl_s, self._look_s = state, ttl_s, look_s
-        self._append = state.redis.register_script(_APPEND)
-        self._touch = state.redis.register_script(_TOUCH)
+        self._append = state.script(_APPEND)
+        self._touch = state.script(_TOUCH)
         self._feeds: dict[str, Feed] = {}
 
     async def append(self, turn_id: str, n: int, event: TurnEvent, *, token: str = "") -> bool:
@@ -108,8 +109,8 @@ class EventLog:
             stopped = isinstance(last, TurnCompleted) and last.stopped
             status = "stopped" if stopped else "completed" if last.type == "turn.completed" else "failed"
         texts = [event.model_dump_json(by_alias=True) for event in events]
-        args: list[str | int] = [token, self._ttl_s, self._channel(turn_id), status, n, *texts]
-        code, end = await self._state.call(self._append(keys=self._keys(turn_id), args=args))
+        args: list[Argument] = [token, self._ttl_s, self._channel(turn_id), status, n, *texts]
+        code, end = await self._append(keys=self._keys(turn_id), args=args)
         if code == -1:
             raise NotFound(f"대화 턴 '{turn_id}'을(를) 찾을 수 없습니다.")
         if code in (-2, -3):
@@ -218,7 +219,7 @@ class EventLog:
             with self._state.guard():
                 listener = await self._state.channels.subscribe(channel)
         except (RedisError, TimeoutError) as exc:
-            raise StateUnavailable(AWAY, retry_after=1.0) from exc
+            raise unavailable() from exc
         try:
             yield listener
         finally:
@@ -241,9 +242,7 @@ class EventLog:
 
     async def _look(self, turn_id: str) -> tuple[int, int, int]:
         lasting_ms = int(self._look_s * 3000)
-        last, final, dead = await self._state.call(
-            self._touch(keys=self._keys(turn_id)[:1], args=[lasting_ms])
-        )
+        last, final, dead = await self._touch(keys=self._keys(turn_id)[:1], args=[lasting_ms])
         if last < 0:
             raise NotFound(f"대화 턴 '{turn_id}'을(를) 찾을 수 없습니다. 보관 기간이 지났을 수 있습니다.")
         return last, final, dead

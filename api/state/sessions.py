@@ -13,6 +13,7 @@ from typing import Any
 from api.errors import NotFound
 from api.memory import Memory
 from api.state.connection import State
+from api.state.courier import Argument
 from api.state.records import SavedTurn, SessionInfo, check_session_id, new_session_id, now
 
 # Saving twice under one turn id replaces the record unless it already has its end; a
@@ -39,7 +40,7 @@ class Sessions:
     def __init__(self, state: State, *, ttl_s: int = 7 * 86400, max_turns: int = 200) -> None:
         """A session lives `ttl_s` seconds after its last turn and keeps `max_turns` turns."""
         self._state, self._ttl_s, self._max_turns = state, ttl_s, max_turns
-        self._save = state.redis.register_script(_SAVE)
+        self._save = state.script(_SAVE)
 
     async def create(self, *, owner: str, provider: str = "") -> SessionInfo:
         """A new session that belongs to the key id `owner`."""
@@ -85,14 +86,14 @@ class Sessions:
         Returns False when it had already ended or the session is gone.
         """
         ended = "1" if turn.ended else "0"
-        arguments: list[str | int] = [
+        arguments: list[Argument] = [
             turn.turn_id,
             turn.model_dump_json(),
             ended,
             self._max_turns,
             self._ttl_s,
         ]
-        saved = await self._state.call(self._save(keys=list(self._keys(session_id)), args=arguments))
+        saved = await self._save(keys=list(self._keys(session_id)), args=arguments)
         return bool(saved == 1)
 
     async def drop_turn(self, session_id: str, turn_id: str) -> None:

@@ -25,6 +25,7 @@ from api.errors import Conflict, NotFound, StateUnavailable
 from api.events import TurnEvent, TurnFailed, is_final
 from api.providers.base import GenerationOptions
 from api.state.connection import State
+from api.state.courier import Argument
 from api.state.event_log import DEAD, EventLog, LeaseLost
 from api.state.records import SavedTurn, now
 from api.state.sessions import Sessions
@@ -96,7 +97,7 @@ class TurnRecords:
         """
         self.log, self.sessions, self.lease_s = log, sessions, lease_s
         self._state, self._ttl_s, self._patience_s = state, ttl_s, patience_s
-        register = state.redis.register_script
+        register = state.script
         self._begin, self._claim, self._renew = register(BEGIN), register(CLAIM), register(RENEW)
         self._release, self._stop = register(RELEASE), register(STOP)
 
@@ -111,14 +112,14 @@ class TurnRecords:
             earlier = await self._repeated(request, owner, idempotency_key, fingerprint)
             if earlier is not None:
                 return earlier
-        args: list[str | int] = [
+        args: list[Argument] = [
             json.dumps(asdict(request), ensure_ascii=False),
             owner,
             request.session_id,
             int(self._patience_s * 1000),
             self._ttl_s,
         ]
-        await self._state.call(self._begin(keys=[self._key(request.turn_id)], args=args))
+        await self._begin(keys=[self._key(request.turn_id)], args=args)
         if request.session_id:
             turn = SavedTurn(
                 turn_id=request.turn_id,
@@ -158,8 +159,8 @@ class TurnRecords:
         """
         token = secrets.token_hex(8)
         while True:
-            args: list[str | int] = [token, int(self.lease_s * 1000)]
-            code, last, extra = await self._state.call(self._claim(keys=[self._key(turn_id)], args=args))
+            args: list[Argument] = [token, int(self.lease_s * 1000)]
+            code, last, extra = await self._claim(keys=[self._key(turn_id)], args=args)
             if code == -1:
                 raise _unknown(turn_id)
             if code == 0:
@@ -172,20 +173,20 @@ class TurnRecords:
 
     async def renew(self, turn_id: str, token: str) -> Renewal:
         """Keeps the lease. Raises `LeaseLost`."""
-        args: list[str | int] = [token, int(self.lease_s * 1000)]
-        code, unfollowed_ms = await self._state.call(self._renew(keys=[self._key(turn_id)], args=args))
+        args: list[Argument] = [token, int(self.lease_s * 1000)]
+        code, unfollowed_ms = await self._renew(keys=[self._key(turn_id)], args=args)
         if code < 0:
             raise LeaseLost(f"턴 '{turn_id}'은(는) 다른 실행이 맡았거나 이미 끝났습니다.")
         return Renewal(bool(code), unfollowed_ms / 1000)
 
     async def release(self, turn_id: str, token: str) -> None:
         """Gives the lease back at once, so that another run need not wait for its end."""
-        await self._state.call(self._release(keys=[self._key(turn_id)], args=[token]))
+        await self._release(keys=[self._key(turn_id)], args=[token])
 
     async def stop(self, turn_id: str) -> None:
         """Asks the turn to stop, wherever it runs; unknown and ended turns are ignored."""
-        args = [turn_id, self.stop_channel]
-        await self._state.call(self._stop(keys=[self._key(turn_id)], args=args))
+        args: list[Argument] = [turn_id, self.stop_channel]
+        await self._stop(keys=[self._key(turn_id)], args=args)
 
     @property
     def stop_channel(self) -> str:
@@ -198,8 +199,8 @@ class TurnRecords:
         A turn that was saved before its runner died gets its saved end.
         """
         token = secrets.token_hex(8)
-        args: list[str | int] = [token, int(self.lease_s * 1000), "dead"]
-        code, last, _ = await self._state.call(self._claim(keys=[self._key(turn_id)], args=args))
+        args: list[Argument] = [token, int(self.lease_s * 1000), "dead"]
+        code, last, _ = await self._claim(keys=[self._key(turn_id)], args=args)
         if code != 1:
             return False
         request = await self.request(turn_id)

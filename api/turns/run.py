@@ -141,9 +141,8 @@ class _Run:
             both: set[asyncio.Future[Any]] = {producer, signal}
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if not producer.done():
-                producer.cancel()
-                await asyncio.gather(producer, return_exceptions=True)
+            producer.cancel()
+            await asyncio.gather(producer, return_exceptions=True)
         if signal.done() and (producer.cancelled() or producer.exception() is not None):
             return self._cut_short(signal.result())
         try:

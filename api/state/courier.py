@@ -1,0 +1,107 @@
+"""Sends the script calls that many tasks make at the same time in one round trip.
+
+A call through the client costs about 0.2 ms of CPU here, most of it for taking a connection
+and waiting; in a batch it is a quarter. While one batch is on its way the next one gathers,
+so batches grow with the load and a lone call waits for nobody.
+Knows nothing of what the scripts do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from redis.asyncio import RedisCluster
+from redis.exceptions import NoScriptError
+
+from api.errors import StateUnavailable
+from api.state.away import translated, unavailable
+
+if TYPE_CHECKING:
+    from api.state.connection import State
+
+Argument = str | int
+_MOST = 128
+
+
+@dataclass(slots=True)
+class _Call:
+    source: str
+    sha: str
+    keys: list[str]
+    args: list[Argument]
+    answer: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Script:
+    """An idempotent Lua script: it may be sent twice when a connection breaks."""
+
+    def __init__(self, state: State, source: str) -> None:
+        self._state = state
+        self._registered = state.redis.register_script(source)
+        self._source, self._sha = source, str(self._registered.sha)
+
+    async def __call__(self, *, keys: list[str], args: list[Argument]) -> Any:
+        """The script's answer. Raises `StateUnavailable`."""
+        if isinstance(self._state.redis, RedisCluster):
+            # Scripts cannot be pipelined over the nodes of a cluster.
+            return await self._state.call(self._registered(keys=keys, args=args))
+        call = _Call(self._source, self._sha, keys, args)
+        self._state.courier.take(call)
+        return await call.answer
+
+
+class Courier:
+    """Delivers script calls in batches, one batch at a time."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._waiting: list[_Call] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def take(self, call: _Call) -> None:
+        """Accepts a call; its future gets the answer or the exception."""
+        self._waiting.append(call)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._deliver(), name="state-courier")
+
+    async def _deliver(self) -> None:
+        batch: list[_Call] = []
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+                try:
+                    answers = await self._send(batch)
+                except StateUnavailable as exc:
+                    answers = [unavailable(exc.retry_after or 1.0) for _ in batch]
+                for call, answer in zip(batch, answers, strict=True):
+                    if call.answer.done():
+                        continue
+                    if isinstance(answer, Exception):
+                        call.answer.set_exception(translated(answer))
+                    else:
+                        call.answer.set_result(answer)
+        finally:
+            # Only after a fault or a cancellation is anything left: nobody may wait for ever.
+            for call in (*batch, *self._waiting):
+                call.answer.cancel()
+            self._waiting = []
+
+    async def _send(self, batch: list[_Call]) -> list[Any]:
+        answers = await self._pipelined(batch)
+        unknown = {
+            call.source for call, a in zip(batch, answers, strict=True) if isinstance(a, NoScriptError)
+        }
+        if unknown:
+            for source in unknown:
+                await self._state.call(self._state.redis.script_load(source))
+            answers = await self._pipelined(batch)
+        return answers
+
+    async def _pipelined(self, batch: list[_Call]) -> list[Any]:
+        pipe = self._state.redis.pipeline(transaction=False)
+        for call in batch:
+            pipe.evalsha(call.sha, len(call.keys), *call.keys, *call.args)
+        answers: list[Any] = await self._state.call(pipe.execute(raise_on_error=False))
+        return answers
