@@ -7,6 +7,7 @@ and a hash of turn records. Knows nothing of events in flight or of who runs a t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -34,13 +35,21 @@ return 1
 """
 
 
+# The records of the last ARGV[1] turns, oldest first.
+_TURNS = """
+local ids = redis.call('LRANGE', KEYS[2], -tonumber(ARGV[1]), -1)
+if #ids == 0 then return {} end
+return redis.call('HMGET', KEYS[3], unpack(ids))
+"""
+
+
 class Sessions:
     """Sessions in the state store."""
 
     def __init__(self, state: State, *, ttl_s: int = 7 * 86400, max_turns: int = 200) -> None:
         """A session lives `ttl_s` seconds after its last turn and keeps `max_turns` turns."""
         self._state, self._ttl_s, self._max_turns = state, ttl_s, max_turns
-        self._save = state.script(_SAVE)
+        self._save, self._turns = state.script(_SAVE), state.script(_TURNS)
 
     async def create(self, *, owner: str, provider: str = "") -> SessionInfo:
         """A new session that belongs to the key id `owner`."""
@@ -112,19 +121,14 @@ class Sessions:
 
     async def turns(self, session_id: str, *, limit: int | None = None) -> list[SavedTurn]:
         """The last `limit` turns (all by default) in the order they were asked."""
-        _, order, records, _ = self._keys(session_id)
-        ids: Any = await self._state.call(self._state.redis.lrange(order, -limit if limit else 0, -1))
-        if not ids:
-            return []
-        texts = await self._state.call(self._state.redis.hmget(records, ids))
+        keys = list(self._keys(session_id))
+        texts = await self._turns(keys=keys, args=[limit or self._max_turns])
         return [SavedTurn.model_validate_json(text) for text in texts if text]
 
     async def load_memory(self, session_id: str, limit: int) -> Memory:
         """The last `limit` answered turns, oldest first."""
         # Failed and running turns are skipped, hence the margin.
-        turns = [turn.remembered() for turn in await self.turns(session_id, limit=limit * 2 + 8)]
-        answered = [turn for turn in turns if turn is not None]
-        return Memory(tuple(answered[-limit:]) if limit > 0 else ())
+        return memory_of(await self.turns(session_id, limit=limit * 2 + 8), limit)
 
     def _keys(self, session_id: str) -> tuple[str, str, str, str]:
         key = self._state.key
@@ -134,3 +138,10 @@ class Sessions:
             key("session", session_id, "turns"),
             key("session", session_id, "ended"),
         )
+
+
+def memory_of(turns: Iterable[SavedTurn], limit: int) -> Memory:
+    """The last `limit` answered ones of `turns`."""
+    remembered = (turn.remembered() for turn in turns)
+    answered = [turn for turn in remembered if turn is not None]
+    return Memory(tuple(answered[-limit:]) if limit > 0 else ())

@@ -14,7 +14,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -119,7 +119,7 @@ class TurnRecords:
             int(self._patience_s * 1000),
             self._ttl_s,
         ]
-        await self._begin(keys=[self._key(request.turn_id)], args=args)
+        steps: list[Awaitable[Any]] = [self._begin(keys=[self._key(request.turn_id)], args=args)]
         if request.session_id:
             turn = SavedTurn(
                 turn_id=request.turn_id,
@@ -127,7 +127,8 @@ class TurnRecords:
                 provider=request.provider,
                 started_at=now(),
             )
-            await self.sessions.save_turn(request.session_id, turn)
+            steps.append(self.sessions.save_turn(request.session_id, turn))
+        await asyncio.gather(*steps)
         return Begun(request.turn_id, request.session_id, True)
 
     async def request(self, turn_id: str) -> TurnRequest:

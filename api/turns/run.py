@@ -20,6 +20,7 @@ from api.events import Delta, ProviderSwitched, TurnCompleted, TurnEvent, TurnFa
 from api.memory import Memory, RememberedTurn
 from api.state.event_log import LeaseLost
 from api.state.records import SavedTurn
+from api.state.sessions import memory_of
 from api.state.turns import INTERRUPTED, Claim, TurnRecords
 from api.turns.base import TurnRequest
 from api.turns.signals import Reason, Signals
@@ -103,6 +104,7 @@ class _Run:
         self._request, self._claim = request, claim
         self._turns, self._signals, self._limits = turns, signals, limits
         self._transcript = Transcript(request)
+        self._memory = Memory()
         self._last_event = asyncio.get_running_loop().time()
 
     async def carry_out(self, conversation: Conversation) -> None:
@@ -158,7 +160,7 @@ class _Run:
             return INTERNAL
 
     async def _produce(self, conversation: Conversation, writer: EventWriter) -> TurnCompleted | TurnFailed:
-        memory = await self._memory()
+        memory = self._memory if self._request.history is None else self._given_memory()
         await self._void_earlier_text(writer)
         skip_start = self._claim.last > 0
         events = conversation.answer(self._request, memory)
@@ -237,22 +239,23 @@ class _Run:
                 self._signals.send(turn_id, "abandoned")
 
     async def _saved(self) -> SavedTurn | None:
+        """What the session has of this turn; keeps the earlier ones as memory on the way."""
         session_id, turn_id = self._request.session_id, self._request.turn_id
         if not session_id:
             return None
-        return await patiently(
-            lambda: self._turns.sessions.saved_turn(session_id, turn_id), away_s=self._limits.away_s
-        )
-
-    async def _memory(self) -> Memory:
-        given = self._request.history
-        if given is not None:
-            turns = (RememberedTurn(q, q, a, "answered") for q, a in given[-self._limits.memory_turns :])
-            return Memory(tuple(turns))
-        session_id = self._request.session_id
-        if not session_id:
-            return Memory()
-        return await patiently(
-            lambda: self._turns.sessions.load_memory(session_id, self._limits.memory_turns),
+        sessions, limit = self._turns.sessions, self._limits.memory_turns
+        turns = await patiently(
+            # Failed and running turns are not remembered, hence the margin.
+            lambda: sessions.turns(session_id, limit=limit * 2 + 8),
             away_s=self._limits.away_s,
         )
+        self._memory = memory_of((turn for turn in turns if turn.turn_id != turn_id), limit)
+        for turn in turns:
+            if turn.turn_id == turn_id:
+                return turn
+        return await patiently(lambda: sessions.saved_turn(session_id, turn_id), away_s=self._limits.away_s)
+
+    def _given_memory(self) -> Memory:
+        given = self._request.history or ()
+        turns = (RememberedTurn(q, q, a, "answered") for q, a in given)
+        return Memory(tuple(turns)[-self._limits.memory_turns :])
