@@ -113,7 +113,7 @@ class TurnRecords:
             if earlier is not None:
                 return earlier
         args: list[Argument] = [
-            json.dumps(asdict(request), ensure_ascii=False),
+            encode_request(request),
             owner,
             request.session_id,
             int(self._patience_s * 1000),
@@ -306,8 +306,13 @@ class TurnRecords:
         return self._state.key("turn", turn_id)
 
 
+def encode_request(request: TurnRequest) -> str:
+    """A request as JSON, as it is stored and sent through a queue."""
+    return json.dumps(asdict(request), ensure_ascii=False)
+
+
 def decode_request(text: str) -> TurnRequest:
-    """A request from its JSON (as stored and as sent through a queue)."""
+    """The request that `encode_request` wrote."""
     fields: dict[str, Any] = json.loads(text)
     options = dict(fields.pop("options"))
     options["stop"] = tuple(options["stop"])
