@@ -1,0 +1,171 @@
+"""Reads a question in the light of a topic: how much it leans on it, and how both are searched as one.
+
+Knows text, search results and index queries; knows no sessions, memory or events. The dependence of a
+question is a logistic regression over cues (`그럼`, `…은요?`) and over how well the bare question is found,
+trained by `smartstore calibrate` on pairs of neighbouring FAQs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.index.base import LEGS, Candidate, IndexQuery
+from retrieval.search import SearchResult
+
+CONTEXT_FILE = Path(__file__).resolve().parent.parent / "configs" / "scope" / "context.json"
+FEATURES = (
+    "points_back", "trails_off", "terms", "long_terms", "length", "dense", "dense_question",
+    "dense_margin", "lexical", "lexical_margin", "covered_title", "covered",
+)  # fmt: skip
+PORTABLE = tuple(not name.startswith("dense") for name in FEATURES)
+POINTS_BACK = re.compile(
+    r"(?:^|\s)(?:그럼|그러면|그건|그거|그것|그걸|그게|그때|그런|거기|그리고|이건|이거|이걸|이게|저건|그런데|근데|만약|"
+    r"그렇다면|아니면|그래도|그래서|방금|아까|그|이)(?:\s|서|에|도|는|은|$|[?,])"
+)
+_TRAILS_OFF = re.compile(
+    r"(?:은요|는요|고요|구요|인데요|도요|면요|요 그럼|죠 그럼)\s*\??$|^\S{1,6}(?:는|은)\s*\??$|^하(?:고|면|나)\s"
+)
+_TAGS = re.compile(r"^(?:[★\s]*\[[^\[\]]*\])+\s*|^[★\s]+|\s*\((?:온라인 교육 제공|[^()]*전용)\)\s*$")
+_REPEAT = 4
+
+
+@dataclass(frozen=True)
+class DependenceGate:
+    """How likely a question cannot be understood without what came before it.
+
+    Attributes:
+        coef, intercept: on the raw values of `FEATURES`.
+        portable_coef, portable_intercept: the same without what depends on the embedder.
+        dim: size of the vectors it was trained with.
+    """
+
+    coef: NDArray[np.float64]
+    intercept: float
+    portable_coef: NDArray[np.float64]
+    portable_intercept: float
+    dim: int
+
+    @classmethod
+    def load(cls, path: Path = CONTEXT_FILE) -> DependenceGate:
+        """Reads what `smartstore calibrate` wrote; raises OSError, KeyError or ValueError."""
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        full, portable = stored["full"], stored["portable"]
+        return cls(
+            np.array([full["coef"][name] for name in FEATURES]),
+            float(full["intercept"]),
+            np.array([portable["coef"][name] for name in FEATURES]),
+            float(portable["intercept"]),
+            int(stored["dim"]),
+        )
+
+    def dependence(self, question: str, result: SearchResult) -> float:
+        """Probability in [0, 1] that `question` leans on the history; `result` is its own search."""
+        values = dependence_features(question, result)
+        if result.dense.shape == (self.dim,):
+            logit = float(self.coef @ values) + self.intercept
+        else:
+            logit = float(self.portable_coef @ values) + self.portable_intercept
+        return float(1.0 / (1.0 + np.exp(-np.clip(logit, -30, 30))))
+
+
+def dependence_features(question: str, result: SearchResult) -> NDArray[np.float64]:
+    """Returns `(len(FEATURES),)` values."""
+    terms = {t for t in result.tokens if len(t) > 1}
+    surface = [
+        float(bool(POINTS_BACK.search(question))),
+        float(bool(_TRAILS_OFF.search(question))),
+        np.log1p(len(set(result.tokens))),
+        np.log1p(len(terms)),
+        np.log1p(len(question)),
+    ]
+    if not result.hits:
+        return np.array([*surface, *(0.0 for _ in FEATURES[len(surface) :])])
+    legs = np.array([[hit.scores[leg] for leg in LEGS] for hit in result.hits[:10]])
+    dense, words = np.maximum(legs[:, 0], legs[:, 2]), legs[:, 3:].max(axis=1)
+    title = result.hits[0].faq.question.lower()
+    text = f"{title} {result.hits[0].faq.answer.lower()}"
+    found = [
+        float(dense.max()),
+        float(legs[:, 0].max()),
+        float(dense[0] - dense[1:].mean()) if len(dense) > 1 else 0.0,
+        np.log1p(words.max()),
+        np.log1p(max(0.0, float(words[0] - np.median(words)))),
+        float(sum(t in title for t in terms)),
+        sum(t in text for t in terms) / (len(terms) + 1),
+    ]
+    return np.array([*surface, *found])
+
+
+def foreign_terms(result: SearchResult) -> int:
+    """How many of the question's longer terms occur in none of the FAQs found."""
+    texts = "\n".join(f"{hit.faq.question}\n{hit.faq.answer}" for hit in result.hits).lower()
+    return sum(t not in texts for t in {t for t in result.tokens if len(t) > 1})
+
+
+def mixed_query(question: IndexQuery, topic: IndexQuery, *, dense: float, lexical: float) -> IndexQuery:
+    """One query for a question and its topic.
+
+    Args:
+        question: what was asked; its terms are repeated `_REPEAT` times, see `undo_repeats`.
+        topic: what was talked about.
+        dense: weight of the topic's vector against the question's.
+        lexical: weight of the topic's terms against the question's, in steps of 1 / `_REPEAT`.
+    """
+    vector = question.dense + np.float32(dense) * topic.dense
+    vector = (vector / max(float(np.linalg.norm(vector)), 1e-9)).astype(np.float32)
+    repeats = max(1, round(lexical * _REPEAT))
+    new = tuple(t for t in topic.tokens if t not in question.tokens)
+    sparse = None
+    if question.sparse is not None and topic.sparse is not None:
+        sparse = {t: w * lexical for t, w in topic.sparse.items()} | dict(question.sparse)
+        return IndexQuery(question.text, vector, question.tokens + new, sparse)
+    return IndexQuery(question.text, vector, question.tokens * _REPEAT + new * repeats, sparse)
+
+
+def undo_repeats(query: IndexQuery, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Brings the lexical scores of a mixed query back to the scale of a plain one."""
+    if query.sparse is not None:
+        return list(candidates)
+    return [
+        replace(
+            c, scores={leg: s / _REPEAT if leg.startswith("lexical") else s for leg, s in c.scores.items()}
+        )
+        for c in candidates
+    ]
+
+
+def topic_of(title: str) -> str:
+    """A FAQ's title as a short topic: its tag if it has one, and the phrase before the question's verb."""
+    tags = re.findall(r"\[([^\[\]]+)\]", title[:60]) if title.lstrip("★ ").startswith("[") else []
+    body = _TAGS.sub("", _TAGS.sub("", title)).strip(" ?.!")
+    words = body.split()
+    while len(words) > 1 and _VERBAL.search(words[-1]):
+        words.pop()
+    phrase = " ".join(words[:6])
+    phrase = re.sub(r"(?:은|는|이|가|을|를|에|의|로|으로|도)$", "", phrase) if len(phrase) > 3 else phrase
+    tag = tags[0].strip() if tags else ""
+    return phrase if not tag or tag in phrase else f"{tag} {phrase}"
+
+
+_VERBAL = re.compile(
+    r"(?:나요|까요|인가요|은가요|는가요|ㄴ가요|가요|세요|습니다|합니다|됩니다|주세요|싶어요|어요|아요|해요|돼요|되요|네요|대요|"
+    r"건가요|무엇|어떻게|언제|어디|어디서|어디에|왜|누가|뭔가요|얼마|얼마나|몇|어떤|궁금|있는|없는|하는|되는|해야|그런)"
+    r"(?:요|까|가|서|에|에서|는|은|을|를)?$"
+)
+
+
+def compose(topic: str, question: str) -> str:
+    """A follow-up as it reads by itself: `고객등급 쿠폰: 언제까지 쓸 수 있나요?`."""
+    rest = re.sub(
+        r"^(?:그럼|그러면|그리고|그런데|근데|그렇다면|그래서|그건|그거|그게|이건|이거)[,\s]+",
+        "",
+        question.strip(),
+    )
+    return f"{topic}: {rest or question.strip()}" if topic else question
