@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import string
 from dataclasses import dataclass
 
 from api.auth import Caller
@@ -16,6 +17,8 @@ from api.services import Services
 from api.state.records import new_turn_id
 from api.state.turns import Begun
 from api.turns.base import TurnRequest
+
+_BLANK = string.whitespace + "\u00a0\u200b\u200c\u200d\u3000\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Question:
 
 def check_question(text: str, *, max_chars: int) -> str:
     """The question without outer blanks. Raises `InvalidRequest` when blank or over-long."""
-    text = text.strip().strip("\u200b\ufeff")
+    text = text.strip(_BLANK)
     if not text:
         raise InvalidRequest("질문이 비어 있습니다. 궁금한 내용을 입력해 주세요.")
     if len(text) > max_chars:

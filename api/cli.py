@@ -34,10 +34,11 @@ def _root(
 
 
 def _mount() -> None:
-    from api.commands import chat, index, search, serve, settings
+    from api.commands import bench, chat, index, search, serve, settings
 
     app.command("serve")(serve.serve)
     app.command("chat")(chat.chat)
+    app.command("bench")(bench.bench)
     app.add_typer(index.app, name="index")
     app.command("search")(search.search)
     app.command("settings")(settings.show)

@@ -1,0 +1,37 @@
+"""Fixtures of the API's tests: one built index and one running server for the whole run."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.api.live import ROOT, SMARTSTORE, Live, environment, serve
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder that holds the index of the bundled sample."""
+    folder = tmp_path_factory.mktemp("var")
+    done = subprocess.run(
+        [*SMARTSTORE, "index", "build"], cwd=ROOT, env=environment(folder), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def live(data_dir: Path) -> Iterator[Live]:
+    """A running server on the bundled sample."""
+    with serve(data_dir) as server:
+        yield server
+
+
+@pytest.fixture
+def client(live: Live) -> Iterator[httpx.Client]:
+    """An HTTP client of the running server."""
+    with live.client() as http:
+        yield http

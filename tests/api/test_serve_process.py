@@ -1,0 +1,92 @@
+"""The server as a process: faults at start, and a kill in mid-answer."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.api.live import ROOT, SMARTSTORE, ask, environment, parse, serve
+
+
+def _run(data_dir: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*SMARTSTORE, *arguments], cwd=ROOT, env=environment(data_dir, **settings),
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+def test_serve_without_an_index_names_the_command(tmp_path: Path) -> None:
+    done = _run(tmp_path, "serve", "--port", "0")
+    assert done.returncode == 1
+    assert "smartstore index build" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_serve_with_another_corpus_names_the_command(data_dir: Path, tmp_path: Path) -> None:
+    faq = tmp_path / "other.csv"
+    faq.write_text("question,answer\n배송비는 얼마인가요?,3천원입니다.\n", encoding="utf-8")
+    done = _run(data_dir, "serve", "--port", "0", SMARTSTORE_CORPUS__FAQ=str(faq))
+    assert done.returncode == 1
+    assert "smartstore index build" in done.stderr
+
+
+def test_serve_on_a_taken_port_says_so(data_dir: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = _run(data_dir, "serve", "--port", port)
+    assert done.returncode == 1
+    assert port in done.stderr
+    assert "--port" in done.stderr
+
+
+def test_serve_with_an_unwritable_data_folder_says_so() -> None:
+    done = _run(Path("/proc/nowhere"), "serve", "--port", "0")
+    assert done.returncode == 1
+    assert "SMARTSTORE_DATA_DIR" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SMARTSTORE_SERVER__PROT", "1"), ("SMARTSTORE_NOTHING", "1"), ("SMARTSTORE_TURNS__RUNNER", "magic")],
+)
+def test_settings_faults_are_one_clear_message(tmp_path: Path, name: str, value: str) -> None:
+    done = _run(tmp_path, "settings", **{name: value})
+    assert done.returncode == 1
+    assert "invalid settings" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_commands_work_while_the_server_runs(data_dir: Path) -> None:
+    with serve(data_dir):
+        assert "FAQs" in _run(data_dir, "index", "build").stdout
+        assert "fingerprint" in _run(data_dir, "index", "info").stdout
+        assert "배송비" in _run(data_dir, "search", "배송비 설정").stdout
+        assert "[1]" in _run(data_dir, "chat", "배송비는 어떻게 설정하나요?").stdout
+
+
+def test_kill_keeps_finished_turns_and_reports_the_cut_one(data_dir: Path) -> None:
+    with serve(data_dir) as server, server.client() as client:
+        done = ask(client, "배송비는 어떻게 설정하나요?")
+        session = done[0].data["session_id"]
+        with client.stream(
+            "POST", "/chat", json={"question": "정산은 언제 되나요?", "session_id": session}
+        ) as response:
+            cut = response.headers["x-turn-id"]
+            next(response.iter_raw())
+            server.kill()
+    with serve(data_dir) as server, server.client() as client:
+        turns = client.get(f"/sessions/{session}").json()["turns"]
+        assert turns[0]["answer"] == done[-1].data["answer"]
+        assert len(turns) == 2
+        assert turns[1]["turn_id"] == cut
+        events = parse(client.get(f"/chat/turns/{cut}/events").text)
+        assert [e.number for e in events] == list(range(1, len(events) + 1))
+        finals = [e for e in events if e.kind in ("turn.completed", "error")]
+        assert len(finals) == 1
+        after = client.get(f"/sessions/{session}").json()["turns"][1]
+        assert after["status"] == ("failed" if finals[0].kind == "error" else "completed")

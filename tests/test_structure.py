@@ -1,0 +1,83 @@
+"""The shape of the code: which way imports run, what is light, who reads the environment."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MAY_IMPORT = {
+    "api": {"api", "retrieval"},
+    "retrieval": {"retrieval"},
+    "serving": {"serving"},
+    "finetune": {"finetune", "retrieval"},
+}
+FILES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py"))
+HEAVY = (
+    "torch",
+    "transformers",
+    "vllm",
+    "peft",
+    "sentence_transformers",
+    "pymilvus",
+    "milvus_lite",
+    "sklearn",
+)
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module or "")
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_dependencies_run_one_way(path: Path) -> None:
+    package = path.relative_to(ROOT).parts[0]
+    if _name(path) == "api/cli.py" or path.parent.name == "commands":
+        return
+    foreign = {m for m in _imports(path) if m.split(".")[0] in MAY_IMPORT} - {
+        m for m in _imports(path) if m.split(".")[0] in MAY_IMPORT[package]
+    }
+    assert not foreign
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_modules_stay_small_and_say_what_they_are(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    assert text.count("\n") <= 400
+    assert ast.get_docstring(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 60, node.name
+
+
+def test_only_settings_read_the_environment() -> None:
+    readers = {
+        _name(p) for p in FILES if p.parts[-2:] != ("api", "settings.py") and "os.environ" in p.read_text()
+    }
+    # Setting a variable for a library before it loads is not reading.
+    assert {r for r in readers if r.startswith(("api/", "retrieval/"))} <= {
+        "api/cli.py",
+        "retrieval/embedders/e5.py",
+    }
+
+
+def test_importing_the_app_loads_no_model_code() -> None:
+    code = f"import sys, api.app; print([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
