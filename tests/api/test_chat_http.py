@@ -98,7 +98,7 @@ def test_delete_session_forgets_it(client: httpx.Client) -> None:
 
 
 def test_a_client_that_leaves_does_not_end_the_turn_within_its_grace(
-    live: Live, client: httpx.Client
+    client: httpx.Client,
 ) -> None:
     with client.stream("POST", "/chat", json={"question": MINORS}) as response:
         turn = response.headers["x-turn-id"]
