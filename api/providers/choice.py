@@ -1,17 +1,24 @@
 """Which provider answers: by name, with an ordered fallback.
 
-Knows names and the order to try them in; knows nothing of prompts or routes.
+Knows names, the order to try them in, and how each has done lately; knows nothing of prompts
+or routes.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import structlog
 
-from api.errors import ProviderError, UnknownProvider
+from api.errors import ProviderError, ProviderRejected, UnknownProvider
+from api.events import Usage
 from api.providers.base import ChatProvider, Chunk, GenerationOptions
+from api.providers.breaker import CircuitBreaker
+from api.providers.health import HealthProbes
+from api.providers.stats import Outcome, ProviderStats
 from retrieval.prompt import GroundedPrompt
 
 log = structlog.get_logger(__name__)
@@ -31,14 +38,31 @@ class Switched:
 
 
 class Providers:
-    """The configured providers, in the order in which they stand in for each other."""
+    """The configured providers, in the order in which they stand in for each other.
+
+    Args:
+        providers: by name.
+        default: who answers where nobody is named.
+        fallback: who stands in for one that fails, in order.
+        breaker: leaves providers alone that keep failing; None asks them every time.
+        stats: where answers are counted.
+        health: what GET /providers tells.
+    """
 
     def __init__(
-        self, providers: Mapping[str, ChatProvider], *, default: str, fallback: Sequence[str] = ()
+        self,
+        providers: Mapping[str, ChatProvider],
+        *,
+        default: str,
+        fallback: Sequence[str] = (),
+        breaker: CircuitBreaker | None = None,
+        stats: ProviderStats | None = None,
+        health: HealthProbes | None = None,
     ) -> None:
         self._providers = dict(providers)
-        self.default = default
-        self._fallback = tuple(fallback)
+        self.default, self.fallback = default, tuple(fallback)
+        self.breaker, self.stats = breaker, stats
+        self.health = health or HealthProbes({})
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,16 +83,63 @@ class Providers:
 
         Raises the last `ProviderError` when no provider is left.
         """
-        order = [name, *(f for f in self._fallback if f != name)]
+        order = [name, *(f for f in self.fallback if f != name)]
         for position, current in enumerate(order):
             shown = False
             try:
-                async for chunk in self.get(current).stream(prompt, options):
-                    shown = shown or bool(chunk.text)
-                    yield chunk
+                async with aclosing(self.stream_from(current, prompt, options)) as chunks:
+                    async for chunk in chunks:
+                        shown = shown or bool(chunk.text)
+                        yield chunk
                 return
             except ProviderError as exc:
                 if position + 1 == len(order):
                     raise
                 log.warning("provider_failed", provider=current, code=exc.code, error=exc.message)
                 yield Switched(current, order[position + 1], exc.code, silent=not shown)
+
+    async def stream_from(
+        self, name: str, prompt: GroundedPrompt, options: GenerationOptions
+    ) -> AsyncGenerator[Chunk]:
+        """One provider's answer without fallback, counted and watched by its breaker.
+
+        Raises `ProviderError`; `BreakerOpen` where the provider is being left alone.
+        """
+        provider = self.get(name)
+        if self.breaker is not None:
+            await self.breaker.enter(name)
+        started, first_token_s = time.perf_counter(), None
+        usage: Usage | None = None
+        outcome: Outcome = "left"
+        try:
+            async with aclosing(provider.stream(prompt, options)) as chunks:
+                async for chunk in chunks:
+                    if first_token_s is None and chunk.text:
+                        first_token_s = time.perf_counter() - started
+                    usage = chunk.usage or usage
+                    yield chunk
+            outcome = "answered"
+        except ProviderError as exc:
+            outcome = "rejected" if isinstance(exc, ProviderRejected) else "failed"
+            raise
+        finally:
+            if self.stats is not None:
+                self.stats.record(
+                    name,
+                    outcome,
+                    usage=usage,
+                    first_token_s=first_token_s,
+                    total_s=time.perf_counter() - started,
+                )
+            await self._tell_breaker(name, outcome, began=first_token_s is not None)
+
+    async def _tell_breaker(self, name: str, outcome: Outcome, *, began: bool) -> None:
+        """A refused request says nothing of the next one; an answer that was left, if it had begun."""
+        if self.breaker is None:
+            return
+        if outcome == "failed":
+            await self.breaker.failed(name)
+        elif outcome == "answered" or (outcome == "left" and began):
+            await self.breaker.succeeded(name)
+        else:
+            await self.breaker.left(name)
