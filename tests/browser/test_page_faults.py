@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.conftest import finish, send, until
+from tests.browser.conftest import NewPage, finish, send, until
+from tests.browser.cuttable import CuttableProxy
 from tests.browser.scripted_server import ScriptedServer
 from tests.browser.scripts import LONG
 
@@ -81,15 +82,20 @@ def test_broken_connection_resumes_after_the_last_event(page: Page, scripted: Sc
     assert LAST_LINE in answer
 
 
-def test_network_that_comes_back_resumes(page: Page, scripted: ScriptedServer) -> None:
-    send(page, "천천히 알려 주세요")
-    until(page, STARTED)
-    page.context.set_offline(True)
-    page.wait_for_timeout(1500)
-    page.context.set_offline(False)
-    until(page, "document.querySelector('.body').innerText.length > 60")
-    page.keyboard.press("Escape")
-    finish(page)
+def test_network_that_comes_back_resumes(new_page: NewPage, scripted: ScriptedServer) -> None:
+    with CuttableProxy(scripted.url) as line:
+        page = new_page(line.url)
+        send(page, "천천히 알려 주세요")
+        until(page, STARTED)
+        line.cut()
+        page.wait_for_selector(".status:has-text('다시 잇고')")
+        page.wait_for_timeout(1000)
+        line.mend()
+        until(page, "document.querySelector('.body').innerText.length > 60")
+        page.keyboard.press("Escape")
+        finish(page)
+    assert line.refused > 0
+    assert len(scripted.resumed) == 1
     assert page.locator(".failure").count() == 0
 
 
