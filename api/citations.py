@@ -6,10 +6,11 @@ Knows how models write citations; does not know passages, providers or events.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 _OPEN, _CLOSE, _SEPARATOR = r"[\[［【]", r"[\]］】]", r"[,，、]"
 _MOST = 8
-_CITATION = re.compile(
+CITATION: Final = re.compile(
     rf" ?{_OPEN} ?(?P<numbers>\d{{1,3}}(?: ?{_SEPARATOR} ?\d{{1,3}}){{0,{_MOST - 1}}}) ?{_CLOSE}"
 )
 # Whatever could still become a citation: never more than the longest one, so text is never held long.
@@ -41,7 +42,7 @@ class CitationFilter:
         text = self._held + text
         done = 0
         shown: list[str] = []
-        for match in _CITATION.finditer(text):
+        for match in CITATION.finditer(text):
             shown += (text[done : match.start()], self._checked(match))
             done = match.end()
         held = _BEGINNING.search(text, done)
@@ -67,4 +68,4 @@ class CitationFilter:
 
 def strip_citations(text: str) -> str:
     """Returns the text without any citation, e.g. to compare answers or to read them aloud."""
-    return _CITATION.sub("", text)
+    return CITATION.sub("", text)

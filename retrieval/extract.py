@@ -13,21 +13,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from retrieval.extract_cues import Aim, Question, Terms, flat
-from retrieval.extract_units import Unit
+from retrieval.extract_units import Role, Unit
 
-SOFT_CHARS = 200
+SOFT_CHARS = 220
 HARD_CHARS = 420
 _TOGETHER_CHARS = 230
 _SHORT_BODY = 230
 _PLACE = (0.36, 0.26, 0.16, 0.08, 0.04)
 _TITLE, _CASE, _HEAD, _FACT = 0.35, 0.25, 0.4, 0.1
 _TOLD: dict[Aim, float] = {"whether": 0.2, "list": 0.2, "meaning": 0.15}
-_TOLD_ELSE, _TOLD_MOST = 0.3, 0.6
+_TOLD_ELSE, _TOLD_MOST = 0.4, 0.8
 _PRECISE = re.compile(r"\d|\[[^\]]*>[^\]]*\]")
+_KNOWN, _ITEM = 0.6, 0.8
 _ENOUGH, _MORE = 0.25, 0.5
 _REPEATED = 0.6
-_NOTE = 0.25
-_FILLED, _OVER = 0.9, 1.35
+_PENALTIES: dict[Role, float] = {"note": 0.25, "example": 0.4, "table": 0.35}
+_DEFINITION = 0.3
+_TABLE_CHARS = range(40, 250)
+_OVER, _STEEP = 1.35, 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,11 @@ class Scored:
 def score_units(units: Sequence[Unit], question: Question, title: Question) -> list[Scored]:
     """Scores units for a question; `title` is the question the FAQ itself answers."""
     texts = [flat(unit.text) for unit in units]
-    asked = _shares(question, texts)
+    asked = _shares(question, texts, known=flat(title.text))
     # What the title asks beyond the question counts less: the question decides.
     meant = {terms: share for terms, share in _shares(title, texts).items() if terms not in asked}
     scored: list[Scored] = []
-    sentences = 0
+    sentences = items = 0
     for unit, text in zip(units, texts, strict=True):
         above = " ".join(texts[i] for i in (unit.head, unit.parent) if i >= 0)
         found = _found(asked, text)
@@ -66,13 +69,25 @@ def score_units(units: Sequence[Unit], question: Question, title: Question) -> l
         if unit.role == "sentence" and not unit.empty:
             score += _PLACE[min(sentences, len(_PLACE) - 1)]
             sentences += 1
+        items = items + 1 if unit.group >= 0 else 0
+        if items and units[unit.head].role == "sentence":
+            score += _PLACE[min(sentences, len(_PLACE) - 1)] * _ITEM**items
+        if unit.defines and question.aims and "meaning" not in question.aims:
+            score -= _DEFINITION
         scored.append(Scored(unit, score - _penalty(unit), found, told))
     return scored
 
 
-def select_units(scored: Sequence[Scored], question: Question, *, budget: int = SOFT_CHARS) -> list[Unit]:
+def select_units(scored: Sequence[Scored], question: Question, *, budget: int | None = None) -> list[Unit]:
     """Chooses units in reading order: about `budget` characters, more only where a list needs it."""
-    return _Selection(scored, question, budget).run()
+    return _Selection(scored, question, budget or SOFT_CHARS).run()
+
+
+def unanswered_share(question: Question, said: str, text: str, context: Sequence[str]) -> float:
+    """Share of the question's terms that `text` has and `said` has not, 0 to 1; rare in `context` weighs."""
+    have, offered = flat(said), flat(text)
+    shares = _shares(question, [flat(passage) for passage in context])
+    return sum(share for terms, share in _found(shares, offered).items() if not _found({terms: share}, have))
 
 
 @dataclass
@@ -98,11 +113,24 @@ class _Selection:
             gains = [self._gain(block) for block in blocks]
             place = max(range(len(blocks)), key=lambda i: (gains[i], -blocks[i].items[0]))
             best = max(best, gains[place])
-            floor = _ENOUGH if self._size(self.chosen) < self.budget * _FILLED else _MORE
-            if self.chosen and gains[place] < best * floor:
-                break
-            self._add(blocks.pop(place))
-        return [self._unit(i) for i in sorted(self.chosen)]
+            block = blocks.pop(place)
+            if not self.chosen or gains[place] >= best * self._floor(block):
+                self._add(block)
+        return [self._unit(i) for i in sorted(self.chosen)] or self._beginning()
+
+    def _beginning(self) -> list[Unit]:
+        """The first units, whatever they are, where none can be quoted for itself."""
+        taken = [item.unit for item in self.scored]
+        while len(taken) > 1 and sum(len(unit.text) for unit in taken) > self.budget:
+            taken.pop()
+        return taken
+
+    def _floor(self, block: _Block) -> float:
+        """What share of the best gain is enough: more for what is long, and for remarks."""
+        if self._unit(block.items[0]).role in _PENALTIES:
+            return _MORE
+        filled = self._size(self.chosen.union(block.items)) / self.budget
+        return _ENOUGH + (_MORE - _ENOUGH) * min(_STEEP, max(0.0, (filled - 1) / (_OVER - 1)))
 
     def _short_body(self) -> set[int]:
         """All that is no note, where that is short: a short answer is already to the point."""
@@ -111,7 +139,11 @@ class _Selection:
             for item in self.scored
             if item.unit.role in ("sentence", "step", "bullet") and not item.unit.empty
         }
-        return body if self._size(body) <= _SHORT_BODY else set()
+        if self._size(body) > _SHORT_BODY:
+            return set()
+        if not self.question.aims or "meaning" in self.question.aims:
+            return body
+        return {i for i in body if not self._unit(i).defines} or body
 
     def _unit(self, index: int) -> Unit:
         return self.scored[index].unit
@@ -137,7 +169,9 @@ class _Selection:
         lists: dict[tuple[int, int], list[int]] = {}
         for item in self.scored:
             unit = item.unit
-            if unit.empty or unit.index in self.chosen or unit.role in ("heading", "table"):
+            if unit.empty or unit.index in self.chosen or unit.role == "heading":
+                continue
+            if unit.role == "table" and len(unit.text) not in _TABLE_CHARS:
                 continue
             if unit.group >= 0:
                 if not unit.opens:
@@ -157,12 +191,12 @@ class _Selection:
             bonus = 0.3 * max(0.0, self.scored[head].score)
         steps = units[0].role == "step" and len(items) > 1 and sum(u.whole for u in units) * 2 > len(units)
         if steps and self.question.aims & {"how", "where"}:
-            bonus += 0.15
+            bonus += 0.25
         if not steps and "list" in self.question.aims:
             bonus += 0.15
         if steps or sum(len(unit.text) for unit in units) <= _TOGETHER_CHARS:
             return [_Block(tuple(items), bonus)]
-        return [_Block((i,), bonus / 2) for i in items]
+        return [_Block((i,), bonus / 2) for i in items if self.scored[i].found or self.scored[i].told]
 
     def _add(self, block: _Block) -> None:
         room = HARD_CHARS - self._size(self.chosen)
@@ -182,8 +216,11 @@ class _Selection:
         unit = self._unit(index)
         if unit.parent >= 0:
             found |= self._closure(unit.parent)
-        if unit.head >= 0 and unit.group >= 0 and not unit.whole and self._unit(unit.head).role == "sentence":
-            found |= self._closure(unit.head)
+        head = self._unit(unit.head) if unit.group >= 0 and unit.head >= 0 else None
+        if head and head.role == "heading" and head.head >= 0:
+            head = self._unit(head.head)
+        if head and head.role == "sentence" and (head.opens or not unit.whole):
+            found |= self._closure(head.index)
         if unit.leans and index > 0:
             before = self._unit(index - 1)
             if before.role in ("sentence", unit.role) and not before.opens and not before.empty:
@@ -191,16 +228,21 @@ class _Selection:
         return found
 
 
-def _shares(question: Question, texts: Sequence[str]) -> dict[Terms, float]:
-    """Share of each term group in the question: rarer among the units is heavier, never found is out."""
+def _shares(question: Question, texts: Sequence[str], *, known: str = "") -> dict[Terms, float]:
+    """Share of each term group in the question: rarer among the units is heavier, never found is out.
+
+    What the title (`known`) names is the topic of every unit, so it tells them apart less.
+    """
     weights: dict[Terms, float] = {}
     for terms in question.terms:
         count = sum(any(term in text for term in terms) for text in texts)
-        if not count and len(terms) == 1 and len(terms[0]) >= 3:
+        if not count and len(terms) == 1 and len(terms[0]) >= 3 and not terms[0].isascii():
             terms = (terms[0][:2],)  # a compound or an inflected word: its root may be there
             count = sum(terms[0] in text for text in texts)
         if count:
             weights[terms] = math.log(1 + len(texts) / count)
+            if any(term in known for term in terms):
+                weights[terms] *= _KNOWN
     total = sum(weights.values())
     return {terms: weight / total for terms, weight in weights.items()}
 
@@ -214,4 +256,4 @@ def _worth(told: Iterable[Aim]) -> float:
 
 
 def _penalty(unit: Unit) -> float:
-    return _NOTE * (unit.role == "note") + 0.35 * unit.example + 0.1 * (len(unit.text) > 160)
+    return _PENALTIES.get(unit.role, 0.0) + 0.1 * (len(unit.text) > 160)

@@ -14,17 +14,17 @@ from typing import Literal
 
 from retrieval.segments import Segment, segments
 
-Role = Literal["sentence", "step", "bullet", "note", "heading", "table"]
+Role = Literal["sentence", "step", "bullet", "note", "example", "heading", "table"]
 
 _BELOW = (
-    r"(?:(?:아래|하기)(?:와|의|에|를|은|는|로|처럼|와 같은)?"
+    r"(?<![가-힣])(?:(?:아래|하기)(?:와|의|에|를|은|는|로|처럼|와 같은)?"
     r"|다음(?:과 같|의|과 같은| (?:내용|사항|순서|방법|표|항목|조건|기준|경우|케이스)))"
 )
-_OPENS = re.compile(
-    rf"{_BELOW}[^.]{{0,50}}(?:같습니다|같아요|참고[^.]{{0,14}}|확인[^.]{{0,18}}|경우[^.]{{0,45}}|있습니다"
-    r"|드립니다|됩니다|진행[^.]{0,14}|해당[^.]{0,20}|하세요|주세요|바랍니다|필요합니다)"
-    r"(?:\.|\. ?\([^()]*\))?$|[^.]{2,}:$"
+_OPENS = re.compile(rf"{_BELOW}[^.]{{0,110}}[다요오](?:\.|\. ?\([^()]*\))?$|[^.]{{2,}}:$")
+_NAMES = re.compile(
+    r"(?:방법|안내|기준|조건|사항|절차|예시|항목|내용|구분|대상|규칙|순서|종류|서류|란\?|이란|요약|목록|과정|사례)\s*$"
 )
+_HOLLOW_MAX = 60
 _EMPTY = re.compile(
     r"(?:자세한|상세한|상세 ?내용|구체적인|더 많은|자세히)[^.]{0,60}(?:참고|확인|참조)[^.]{0,22}\.?$"
     r"|(?:아래|하단|다음|해당|관련)[^.]{0,12}(?:이미지|링크|도움말|공지사항|공지|매뉴얼|가이드|영상|캡처|URL)"
@@ -35,13 +35,19 @@ _EMPTY = re.compile(
 )
 _MERGES = re.compile(r"^(?:라[고는]|이?라는|문구|메시지|메세지|얼럿|알럿|팝업|오류|에러|안내|버튼)")
 _UNFINISHED = re.compile(r"(?:경우|[한할된될는은을면서고며]|시)\.$")
-_EXAMPLE = re.compile(r"^(?:예시|예|ex|EX)[).: ]")
+_EXAMPLE = re.compile(r"^(?:예시|예|ex|EX) ?[).:>]")
+_TRAILING_EXAMPLE = re.compile(r"\s+(?:예시|예|ex)\)\s.*$")
+_DEFINES = re.compile(
+    r"(?:기능|서비스|솔루션|메뉴|프로그램|제도|영역|공간|화면|페이지|단계|도구|지표)입니다\.?$"
+    r"|(?:말합니다|의미합니다|뜻합니다|운영하고 있습니다|설명합니다)\.?$"
+)
+_TABLE_MIN = 60
 _ENDED = re.compile(r"(?:[다요죠까오음함됨임니능][.?!]?|[.?!)\]'\"])$")
 _CONNECTIVE = re.compile(
     r"^(?:또한|그리고|그 외|이 외|아울러|더불어|추가로|참고로|다만|단)[,.]?\s+|^(?:단|또한),\s*"
 )
 _LEANS = re.compile(
-    r"^(?:이 ?경우|이 ?때|따라서|즉|때문에|그러므로|그래서|그 이후|이 ?후|이를|이는|이에|이 점|이 외|이와"
+    r"^(?:\(|이 ?경우|이 ?때|따라서|즉|때문에|그러므로|그래서|그 이후|이 ?후|이를|이는|이에|이 점|이 외|이와"
     r"|위의?|그러나|하지만|그렇지|이러한|이런|해당 |만일 그|이 중|그 중|여기|동일하게|반면|그 외)"
 )
 _LABELLED = re.compile(r"<[^<>]{2,25}>\s*(?=\S)")
@@ -50,7 +56,7 @@ _LIST_TEXT_MAX = 24
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A sentence, a list item with its sentences, a note, a heading or a flattened table.
+    """A sentence, a list item with its sentences, a note, an example, a heading or a flattened table.
 
     Attributes:
         text: without its marker.
@@ -76,9 +82,9 @@ class Unit:
         return bool(_EMPTY.search(self.text))
 
     @property
-    def example(self) -> bool:
-        """Whether it illustrates what another unit says."""
-        return bool(_EXAMPLE.match(self.text))
+    def defines(self) -> bool:
+        """Whether it says what something is, not what to do or what holds."""
+        return self.role == "sentence" and bool(_DEFINES.search(self.text))
 
     @property
     def leans(self) -> bool:
@@ -116,7 +122,8 @@ def without_connective(text: str) -> str:
 def _texts(parts: list[Segment]) -> list[str]:
     """The sentences of a paragraph, or a list item as one text; sentences cut inside a quote are mended."""
     if parts[0].kind in ("step", "bullet"):
-        return [" ".join(part.text for part in parts if part.text)]
+        text = " ".join(part.text for part in parts if part.text)
+        return [_TRAILING_EXAMPLE.sub("", text)]
     texts: list[str] = []
     for part in parts:
         if texts and (_MERGES.match(part.text) or _UNFINISHED.search(texts[-1])):
@@ -133,6 +140,8 @@ class _State:
     def __init__(self) -> None:
         self.head = self.opener = self.step = self.group = -1
         self.above: Unit | None = None
+        self.in_example = False
+        self.steps = (-1, 0)
         self.groups = 0
         self.in_notes = False
         self.items: dict[int, int] = {}
@@ -142,13 +151,17 @@ class _State:
 
     def place(self, first: Segment, text: str, index: int) -> Unit:
         """The unit of one text, hung on the heading, list and item above it."""
+        goes_on = self.in_example and first.kind == "paragraph" and not _ENDED.search(text)
+        self.in_example = bool(_EXAMPLE.match(first.marker or text)) or goes_on
+        if self.in_example:
+            return Unit(_EXAMPLE.sub("", text).strip(), "example", index, group=-1, head=self.head)
         match first.kind:
             case "heading" if "=" in text or "≥" in text:
                 return self._paragraph(text.strip("[]"), index)
             case "heading":
-                opener, self.opener = self.opener, -1
-                self.in_notes, self.group, self.step, self.head = False, -1, -1, index
-                return Unit(text, "heading", index, head=opener)
+                return self._heading(text, index)
+            case "step" if text.endswith("?"):
+                return self._heading(text, index)
             case "table":
                 self.in_notes, self.group, self.step = False, -1, -1
                 return Unit(text, "table", index, head=self.head)
@@ -159,11 +172,21 @@ class _State:
                 return self._paragraph(text, index)
         return self._item(first, text, index)
 
+    def _heading(self, text: str, index: int) -> Unit:
+        opener, self.opener = self.opener, -1
+        self.in_notes, self.group, self.step, self.head = False, -1, -1, index
+        self.steps = (-1, 0)
+        return Unit(text, "heading", index, head=opener)
+
     def _paragraph(self, text: str, index: int) -> Unit:
         if labelled := _LABELLED.match(text):
             label = Segment("", "bullet", 0, 0, 0, "")
             return self._item(label, f"{labelled[0].rstrip()} {text[labelled.end() :]}", index)
         self.in_notes, self.group, self.step = False, -1, -1
+        if len(text) <= _HOLLOW_MAX and _NAMES.search(text):
+            return self._heading(text, index)
+        if len(text) > _TABLE_MIN and not _ENDED.search(text):
+            return Unit(text, "table", index, head=self.head)
         unit = Unit(text, "sentence", index, head=self.head, opens=bool(_OPENS.search(text)))
         self.opener = index if unit.opens else -1
         if unit.opens:
@@ -173,6 +196,9 @@ class _State:
     def _item(self, first: Segment, text: str, index: int) -> Unit:
         if self.in_notes and first.kind == "bullet":
             return Unit(text, "note", index)
+        number = int("0" + "".join(re.findall(r"\d", first.marker))) if first.kind == "step" else 0
+        if self.group < 0 and number > 1 and number == self.steps[1] + 1:
+            self.group = self.steps[0]  # what stood between two steps does not end the list
         if self.group < 0:
             self.group, self.groups, self.items = self.groups, self.groups + 1, {}
             if self.above and self.above.role == "sentence":
@@ -184,7 +210,7 @@ class _State:
         elif first.kind == "bullet":
             parent = self.step
         if first.kind == "step":
-            self.step = index
+            self.step, self.steps = index, (self.group, number)
         self.items = {level: i for level, i in self.items.items() if level < first.level}
         self.items[first.level] = index
         role: Role = "step" if first.kind == "step" else "bullet"
@@ -198,7 +224,8 @@ def _announce(units: list[Unit]) -> list[Unit]:
     kept: list[Unit] = []
     for unit in units:
         if unit.opens and unit.index not in heads:
-            unit = replace(unit, opens=False)
+            hollow = len(unit.text) <= _HOLLOW_MAX
+            unit = replace(unit, opens=False, role="heading" if hollow else unit.role)
         short = unit.role == "step" and len(unit.text) <= _LIST_TEXT_MAX and unit.index in listed
         kept.append(replace(unit, opens=True) if short and not unit.whole else unit)
     return kept

@@ -1,0 +1,1 @@
+"""Measures the answers of the whole chain on case files; knows no HTTP."""
