@@ -35,7 +35,7 @@ class BuildReport:
 
     Attributes:
         info: the record of the build that is now current.
-        unchanged: the current build already was this one; nothing was done.
+        unchanged: the store already held this build; it was put into service if it was not.
         embedded: texts embedded now.
         reused: rows whose vector was taken over from the build before, or from an equal text.
         dropped: fingerprints of builds removed.
@@ -101,10 +101,12 @@ def build_index(
     views = view_texts(corpus.faqs, expansions)
     payloads = _payloads(corpus)
     with MilvusStore(uri, token=token) as store:
-        if store.current() == name:
-            info = store.build(name)
-            _note(uri, info)
-            return BuildReport(info, unchanged=True)
+        finished = {info.fingerprint: info for info in store.builds()}
+        if name in finished:
+            if store.current() != name:
+                store.activate(name)
+            _note(uri, finished[name])
+            return BuildReport(finished[name], unchanged=True)
         known = _known(store, embedder, tokenizer)
     clock.mark("read")
     prepared = prepare(views, embedder, tokenizer, known, progress)
@@ -134,7 +136,7 @@ def rollback(uri: str, *, token: str = "") -> BuildInfo:
         current = store.current()
         others = [info for info in store.builds() if info.fingerprint != current]
         if not others:
-            raise IndexMissing(uri)
+            raise IndexMissing(uri, "there is no earlier build to go back to")
         store.activate(others[0].fingerprint)
     _note(uri, others[0])
     return others[0]
@@ -171,7 +173,7 @@ def _known(store: MilvusStore, embedder: Embedder, tokenizer: KoreanTokenizer) -
         fields += ["dense", "lexical"] if info.sparse else ["dense"]
     if info.tokenizer == tokenizer.version:
         fields.append("tokens")
-    for row in store.read(info.fingerprint, fields) if len(fields) > 1 else []:
+    for row in store.read(info, fields) if len(fields) > 1 else []:
         if "dense" in fields:
             known.dense[row["text_hash"]] = np.asarray(row["dense"], np.float32)
         if "lexical" in fields:
@@ -216,6 +218,7 @@ def _write(
     for n, view in enumerate(views):
         row = {
             "id": view.key,
+            "row": n,
             "faq_id": view.faq_id,
             "view": view.view,
             "text_hash": view.text_hash,

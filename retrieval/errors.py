@@ -51,8 +51,10 @@ class IndexError_(RetrievalError):
 class IndexMissing(IndexError_):
     """There is no index at this URI yet."""
 
-    def __init__(self, uri: str) -> None:
-        super().__init__(uri, "no index has been built; run `smartstore index build`")
+    def __init__(
+        self, uri: str, reason: str = "no index has been built; run `smartstore index build`"
+    ) -> None:
+        super().__init__(uri, reason)
 
 
 class IndexMismatch(IndexError_):

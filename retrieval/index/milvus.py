@@ -120,4 +120,4 @@ def read_rows(store: MilvusStore, info: BuildInfo) -> IndexRows:
     Raises:
         IndexUnavailable: Milvus failed.
     """
-    return to_rows(store.read(info.fingerprint, row_fields(sparse=info.sparse)), info)
+    return to_rows(store.read(info, row_fields(sparse=info.sparse)), info)

@@ -35,6 +35,8 @@ def rows_schema(dim: int, *, sparse: bool) -> Any:
 
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=64)
+    # Numbered from 0 without gaps: all rows are read back in ranges of it.
+    schema.add_field("row", DataType.INT64)
     schema.add_field("faq_id", DataType.VARCHAR, max_length=64)
     schema.add_field("view", DataType.VARCHAR, max_length=16)
     schema.add_field("text_hash", DataType.VARCHAR, max_length=32)

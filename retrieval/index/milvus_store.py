@@ -8,7 +8,6 @@ what an interrupted build leaves behind is never served, and the next build drop
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -67,8 +66,6 @@ class MilvusStore:
         """
         from pymilvus import MilvusClient
 
-        # Milvus Lite has no timestamps to give; the warning would stand in every user's terminal.
-        logging.getLogger("pymilvus.client.iterator.query_iterator").setLevel(logging.ERROR)
         self.uri = uri
         self._stack = ExitStack()
         path = local_path(uri)
@@ -106,6 +103,7 @@ class MilvusStore:
         with failures(self.uri):
             if not self.client.has_collection(schema.BUILDS):
                 return []
+            self.client.load_collection(schema.BUILDS)
             rows = self._query(schema.BUILDS, 'kind == "info"', ["payload"])
             present = set(self.client.list_collections())
         infos = (BuildInfo(**json.loads(row["payload"])) for row in rows)
@@ -200,25 +198,22 @@ class MilvusStore:
                     self.client.delete(schema.BUILDS, filter=f'fingerprint == "{fingerprint}"')
         return dropped
 
-    def read(self, fingerprint: str, fields: Sequence[str], *, expr: str = "") -> list[dict[str, Any]]:
-        """Reads every row of a build (or those matching `expr`), page by page."""
-        with failures(self.uri):
-            name = schema.collection_name(fingerprint)
-            self.client.load_collection(name)
-            return self._query(name, expr, list(fields))
-
-    def _query(self, collection: str, expr: str, fields: list[str]) -> list[dict[str, Any]]:
-        self.client.load_collection(collection)
-        pages = self.client.query_iterator(
-            collection, batch_size=_READ, filter=expr, output_fields=fields, consistency_level="Strong"
-        )
+    def read(self, info: BuildInfo, fields: Sequence[str]) -> list[dict[str, Any]]:
+        """Reads every row of a build, page by page: a server bounds what one reply may hold."""
+        name = schema.collection_name(info.fingerprint)
         rows: list[dict[str, Any]] = []
-        try:
-            while page := pages.next():
-                rows.extend(page)
-        finally:
-            pages.close()
+        with failures(self.uri):
+            self.client.load_collection(name)
+            for start in range(0, info.rows, _READ):
+                expr = f"row >= {start} and row < {start + _READ}"
+                rows.extend(self._query(name, expr, fields))
         return rows
+
+    def _query(self, collection: str, expr: str, fields: Sequence[str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.client.query(
+            collection, expr, list(fields), consistency_level="Strong"
+        )
+        return found
 
 
 def _record(fingerprint: str, kind: str, piece: int, payload: str) -> dict[str, Any]:

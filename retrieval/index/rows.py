@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from retrieval.corpus import Faq
 from retrieval.index.base import View
 
-SCHEMA = 1
+SCHEMA = 2
 ANSWER_CHARS = 200
 
 

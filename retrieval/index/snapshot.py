@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import IO
 from zipfile import BadZipFile
 
 import numpy as np
@@ -30,7 +32,8 @@ def read_current(path: Path) -> BuildInfo | None:
 
 def write_current(path: Path, info: BuildInfo) -> None:
     """Replaces that file in one step; snapshots of other builds are deleted."""
-    _replace(_current_file(path), json.dumps(asdict(info), ensure_ascii=False).encode())
+    with _replacing(_current_file(path)) as file:
+        file.write(json.dumps(asdict(info), ensure_ascii=False).encode())
     for old in path.parent.glob(f"{path.name}.*.npz"):
         if old != _snapshot_file(path, info.fingerprint):
             old.unlink(missing_ok=True)
@@ -52,19 +55,15 @@ def write_snapshot(path: Path, rows: IndexRows, info: BuildInfo) -> None:
     }
     text = np.frombuffer(json.dumps(columns, ensure_ascii=False).encode(), np.uint8)
     target = _snapshot_file(path, info.fingerprint)
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".snapshot", delete=False) as file:
-        try:
-            np.savez(file, dense=rows.dense, columns=text)
-            os.replace(file.name, target)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    with _replacing(target) as file:
+        np.savez(file, dense=rows.dense, columns=text)
 
 
 def read_snapshot(path: Path, info: BuildInfo) -> IndexRows | None:
     """The rows of a build; None where there is no snapshot of it, or a damaged one."""
     try:
-        with np.load(_snapshot_file(path, info.fingerprint), allow_pickle=False) as arrays:
+        source = _snapshot_file(path, info.fingerprint)
+        with source.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             dense: NDArray[np.float32] = arrays["dense"]
             columns = json.loads(arrays["columns"].tobytes())
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
@@ -92,9 +91,15 @@ def _snapshot_file(path: Path, fingerprint: str) -> Path:
     return path.with_name(f"{path.name}.{fingerprint}.npz")
 
 
-def _replace(target: Path, data: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".current", delete=False) as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(file.name, target)
+@contextmanager
+def _replacing(target: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the place of `target` in one step, once it is written in full."""
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with draft.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
