@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from retrieval.extract_cues import Aim, Question, Terms, flat
 from retrieval.extract_units import Role, Unit
@@ -25,6 +25,7 @@ _TOLD: dict[Aim, float] = {"whether": 0.2, "list": 0.2, "meaning": 0.15}
 _TOLD_ELSE, _TOLD_MOST = 0.4, 0.8
 _PRECISE = re.compile(r"\d|\[[^\]]*>[^\]]*\]")
 _KNOWN, _ITEM = 0.6, 0.8
+_REMARK, _REMARK_AHEAD = 0.7, 0.1
 _ENOUGH, _MORE = 0.25, 0.5
 _REPEATED = 0.6
 _PENALTIES: dict[Role, float] = {"note": 0.25, "example": 0.4, "table": 0.35}
@@ -42,12 +43,14 @@ class Scored:
         score: how well it answers, comparable within one question and answer.
         found: the question's terms in it, with their shares of the question (sum at most 1).
         told: the question's aims whose form it has.
+        other_case: it treats only a case that the question excludes.
     """
 
     unit: Unit
     score: float
     found: dict[Terms, float]
     told: frozenset[Aim]
+    other_case: bool = False
 
 
 def score_units(units: Sequence[Unit], question: Question, title: Question) -> list[Scored]:
@@ -65,7 +68,8 @@ def score_units(units: Sequence[Unit], question: Question, title: Question) -> l
         score = sum(found.values()) + _TITLE * sum(_found(meant, text).values())
         score += _HEAD * sum(share for terms, share in _found(asked, above).items() if terms not in found)
         score += _worth(told) + _FACT * bool(_PRECISE.search(unit.text))
-        score += _CASE * question.case(f"{above} {unit.text}")
+        case = question.case(f"{above} {unit.text}")
+        score += _CASE * case
         if unit.role == "sentence" and not unit.empty:
             score += _PLACE[min(sentences, len(_PLACE) - 1)]
             sentences += 1
@@ -74,8 +78,18 @@ def score_units(units: Sequence[Unit], question: Question, title: Question) -> l
             score += _PLACE[min(sentences, len(_PLACE) - 1)] * _ITEM**items
         if unit.defines and question.aims and "meaning" not in question.aims:
             score -= _DEFINITION
-        scored.append(Scored(unit, score - _penalty(unit), found, told))
-    return scored
+        scored.append(Scored(unit, score - _penalty(unit), found, told, case < 0))
+    return _promote_remark(scored)
+
+
+def _promote_remark(scored: list[Scored]) -> list[Scored]:
+    """Lifts the one remark that holds clearly more of the question than any sentence of the body."""
+    body = max((sum(s.found.values()) for s in scored if s.unit.role not in _PENALTIES), default=0.0)
+    notes = [s for s in scored if s.unit.role == "note" and not s.unit.empty]
+    best = max(notes, key=lambda s: sum(s.found.values()), default=None)
+    if best is None or sum(best.found.values()) < body + _REMARK_AHEAD:
+        return scored
+    return [replace(s, score=s.score + _REMARK) if s is best else s for s in scored]
 
 
 def select_units(scored: Sequence[Scored], question: Question, *, budget: int | None = None) -> list[Unit]:
@@ -137,9 +151,10 @@ class _Selection:
         body = {
             item.unit.index
             for item in self.scored
-            if item.unit.role in ("sentence", "step", "bullet") and not item.unit.empty
+            if item.unit.role in ("sentence", "step", "bullet") and not (item.unit.empty or item.other_case)
         }
-        if self._size(body) > _SHORT_BODY:
+        best = max(self.scored, key=lambda item: item.score, default=None)
+        if best is None or self._size(body | {best.unit.index}) > _SHORT_BODY:
             return set()
         if not self.question.aims or "meaning" in self.question.aims:
             return body
