@@ -12,8 +12,8 @@ from api.events import ProviderSwitched, TurnCompleted, TurnEvent, TurnFailed
 from api.memory import Memory
 
 if TYPE_CHECKING:
-    from api.conversation import Conversation
     from api.turns.base import TurnRequest
+    from api.turns.run import Conversation
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.3, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 

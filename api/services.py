@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from api.answer_cache import AnswerCache, CachedConversation, answer_version
 from api.context import ContextResolver
 from api.conversation import Conversation
 from api.followups import FollowUps
@@ -28,6 +29,7 @@ from api.state.sessions import Sessions
 from api.state.turns import TurnRecords
 from api.turns.base import TurnRunner
 from api.turns.inline import InlineRunner
+from api.turns.run import Conversation as AnyConversation
 from api.turns.run import RunLimits
 from api.turns.signals import Signals
 from retrieval.corpus import read_corpus
@@ -140,7 +142,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             memory_turns=settings.conversation.history_turns,
         )
         runner = InlineRunner(
-            ObservedConversation(engine.conversation, metrics),
+            ObservedConversation(_cached(engine, state, settings), metrics),
             turns,
             signals,
             limits=limits,
@@ -151,6 +153,19 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         finally:
             await runner.drain(settings.turns.drain_s)
             await signals.aclose()
+
+
+def _cached(engine: Engine, state: State, settings: Settings) -> AnyConversation:
+    """The conversation with its cache of first answers, unless the settings turn that off."""
+    if not settings.state.answer_ttl_s:
+        return engine.conversation
+    cache = AnswerCache(state, version=answer_version(settings), ttl_s=settings.state.answer_ttl_s)
+    return CachedConversation(
+        engine.conversation,
+        cache,
+        providers=engine.conversation.providers,
+        index=lambda: engine.searcher.index.fingerprint,
+    )
 
 
 def check_index(settings: Settings) -> None:

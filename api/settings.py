@@ -38,6 +38,7 @@ class Server(_Section):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     max_body_bytes: int = Field(1_048_576, ge=1024, description="larger request bodies get 413")
+    max_raw_body_bytes: int = Field(16_777_216, ge=1024, description="of raw models (images, tools)")
     max_question_chars: int = Field(2000, ge=1)
     heartbeat_s: float = Field(15.0, gt=0, description="comment line on a silent event stream")
 
@@ -77,6 +78,7 @@ class StateSettings(_Section):
     session_ttl_s: int = Field(7 * 86_400, ge=60)
     turn_ttl_s: int = Field(86_400, ge=60, description="how long a finished turn can be replayed")
     max_session_turns: int = Field(100, ge=1)
+    answer_ttl_s: int = Field(86_400, ge=0, description="how long first answers are cached; 0: not at all")
 
 
 class TurnSettings(_Section):
@@ -140,6 +142,28 @@ class ProviderSettings(_Section):
         return self
 
 
+class AuthSettings(_Section):
+    """Who may come in. Without a key nobody does, except on a server that listens on loopback."""
+
+    required: bool | None = Field(None, description="keys are required; by default unless on loopback")
+    admin_key: SecretStr = Field(
+        SecretStr(""), description="a key with every scope, at least 32 characters; never stored"
+    )
+
+    @model_validator(mode="after")
+    def _long_enough(self) -> AuthSettings:
+        if 0 < len(self.admin_key.get_secret_value()) < 32:
+            raise ValueError("admin_key: needs at least 32 characters; make one with `openssl rand -hex 32`")
+        return self
+
+
+class OpenAISettings(_Section):
+    """The OpenAI-compatible endpoint."""
+
+    follow_ups: bool = Field(True, description="`faq` answers end with their follow-ups as lines of text")
+    max_embedding_inputs: int = Field(128, ge=1)
+
+
 class LogSettings(_Section):
     """Structured logs."""
 
@@ -164,6 +188,8 @@ class Settings(BaseSettings):
     turns: TurnSettings = TurnSettings()
     conversation: ConversationSettings = ConversationSettings()
     providers: ProviderSettings = ProviderSettings()
+    auth: AuthSettings = AuthSettings()
+    openai: OpenAISettings = OpenAISettings()
     log: LogSettings = LogSettings()
 
     @classmethod
@@ -178,6 +204,12 @@ class Settings(BaseSettings):
         """Precedence: arguments, environment, YAML."""
         file = Path(os.environ.get(CONFIG_VARIABLE, CONFIGS / "app.yaml"))
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=file)
+
+    @property
+    def keys_required(self) -> bool:
+        """True where nobody comes in without a key."""
+        required = self.auth.required
+        return not is_loopback(self.server.host) if required is None else required
 
     @property
     def index_uri(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -39,7 +39,7 @@ _ABANDONED: frozenset[Reason] = frozenset({"stopped", "abandoned"})
 class Conversation(Protocol):
     """Answers one question as a stream of events that ends with a final one. Stateless."""
 
-    def answer(self, request: TurnRequest, memory: Memory) -> AsyncIterator[TurnEvent]:
+    def answer(self, request: TurnRequest, memory: Memory) -> AsyncGenerator[TurnEvent]:
         """Closing the iterator stops all work for the answer at once."""
         ...
 
@@ -164,7 +164,7 @@ class _Run:
         await self._void_earlier_text(writer)
         skip_start = self._claim.last > 0
         events = conversation.answer(self._request, memory)
-        async with contextlib.aclosing(events) as stream:  # type: ignore[type-var]
+        async with contextlib.aclosing(events) as stream:
             async for event in stream:
                 self._last_event = asyncio.get_running_loop().time()
                 if isinstance(event, TurnCompleted | TurnFailed):
