@@ -21,7 +21,7 @@ from retrieval.scope_features import ScopeInput, scope_input
 from retrieval.search import SearchResult
 
 ScopeLabel = Literal["answered", "off_topic", "not_found"]
-CLASSES = ("in_scope", "off_topic", "unanswerable", "injection")
+CLASSES = ("in_scope", "off_topic", "unanswerable", "injection", "bare")
 SCOPE_DIR = Path(__file__).resolve().parent.parent / "configs" / "scope"
 _BARE = re.compile(
     r"^(?:그럼|그러면|그리고|그래서|근데|그런데|그건|그거|그게|그걸|그때|거기|이건|이거|이게|저건|아니면|만약)?[\s,]*"
@@ -53,10 +53,10 @@ class Head:
     """A multinomial logistic regression over the parts of a `ScopeInput`.
 
     Attributes:
-        retrieval_mean, retrieval_coef: `(features,)` and `(4, features)`, on raw feature values.
-        dense_mean, dense_coef: `(dim,)` and `(4, dim)`; empty where the head does without the vector.
-        gram_coef: `(4, BUCKETS)`, on indicators divided by the root of their number.
-        intercept: `(4,)`.
+        retrieval_mean, retrieval_coef: `(features,)` and `(5, features)`, on raw feature values.
+        dense_mean, dense_coef: `(dim,)` and `(5, dim)`; empty where the head does without the vector.
+        gram_coef: `(5, BUCKETS)`, on indicators divided by the root of their number.
+        intercept: `(5,)`.
     """
 
     retrieval_mean: NDArray[np.float32]
@@ -67,7 +67,7 @@ class Head:
     intercept: NDArray[np.float32]
 
     def probabilities(self, given: ScopeInput) -> NDArray[np.float64]:
-        """Returns `(4,)` probabilities in the order of `CLASSES`."""
+        """Returns `(5,)` probabilities in the order of `CLASSES`."""
         logits = self.intercept + self.retrieval_coef @ (given.retrieval - self.retrieval_mean)
         if self.dense_mean.size:
             logits = logits + self.dense_coef @ (given.dense - self.dense_mean)
@@ -97,11 +97,17 @@ class Thresholds:
         return bool(p[3] >= self.injection and 2.0 * p[3] >= p[0])
 
     def verdict(self, p: NDArray[np.float64]) -> ScopeLabel:
-        """The verdict for probabilities in the order of `CLASSES`."""
+        """The verdict for probabilities in the order of `CLASSES`.
+
+        A bare follow-up without its conversation cannot be judged: it is never off topic.
+        """
         if self.is_injection(p):
             return "off_topic"
-        if p[0] >= self.answered:
+        said = max(1.0 - float(p[4]), 1e-6)
+        if p[0] >= self.answered * said:
             return "answered"
+        if p[4] >= max(p[1], p[3]):
+            return "not_found"
         return "off_topic" if p[1] + p[3] >= self.off_topic * p[2] else "not_found"
 
 
