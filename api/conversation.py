@@ -35,10 +35,9 @@ from api.memory import Memory
 from api.providers.base import Chunk
 from api.providers.choice import Providers, Switched
 from api.turns.base import TurnRequest
+from retrieval.prompt import NOT_FOUND as NOT_FOUND
 from retrieval.prompt import Exchange, GroundedPrompt, ground
 from retrieval.scope import ScopeClassifier
-
-NOT_FOUND = "죄송하지만 FAQ에서 이 질문에 대한 답을 찾지 못했습니다."
 
 
 @dataclass(slots=True)

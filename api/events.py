@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from retrieval.prompt import REFUSAL as REFUSAL
+
 Verdict = Literal["answered", "off_topic", "not_found"]
-REFUSAL = "저는 스마트 스토어 FAQ를 위한 챗봇입니다. 스마트 스토어에 대한 질문을 부탁드립니다."
 
 
 class _Event(BaseModel):
