@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.retrieval.index_kit import ASKED, SHOP, HashingEmbedder, corpus, faq
 
 from retrieval.build import build_index, rollback
 from retrieval.errors import CorpusError, EmbedderError, IndexMismatch, IndexMissing, IndexUnavailable
 from retrieval.index.milvus_store import MilvusStore
 from retrieval.index.opening import current_fingerprint, index_info, open_index
 from retrieval.tokenizer import KoreanTokenizer
+from tests.retrieval.index_kit import ASKED, SHOP, HashingEmbedder, corpus, faq
 
 TOKENIZER = KoreanTokenizer()
 
@@ -229,7 +229,7 @@ def test_index_that_was_never_built_names_the_command(uri: str) -> None:
 
 
 def test_index_on_a_server_that_is_away_is_unavailable() -> None:
-    with pytest.raises(IndexUnavailable, match="127.0.0.1:1"):
+    with pytest.raises(IndexUnavailable, match=r"127\.0\.0\.1:1"):
         MilvusStore("http://127.0.0.1:1", timeout_s=1)
 
 
