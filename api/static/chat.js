@@ -48,6 +48,7 @@ async function run(pending, view) {
   job = null;
   composer.busy = false;
   view.lost = end === "lost";
+  providers.refresh();
   onScroll();
   if (current.refusedWith === 401) askForKey(() => retry(view));
 }
@@ -165,5 +166,5 @@ $("jump").addEventListener("click", () => scroller.scrollTo({ top: scroller.scro
 scroller.addEventListener("scroll", onScroll, { passive: true });
 new ResizeObserver(onScroll).observe(log);
 fitKeyboard();
-providers.load().catch(() => {}).finally(restore);
+providers.refresh().finally(restore);
 if (!touch()) composer.focus();

@@ -169,12 +169,22 @@ def test_single_provider_is_no_choice(page: Page, scripted: ScriptedServer) -> N
     assert "provider" not in scripted.asked[0]
 
 
+def test_provider_that_does_not_answer_cannot_be_chosen(new_page: NewPage, scripted: ScriptedServer) -> None:
+    scripted.providers.append({"name": "vllm", "model": "faq-current", "healthy": False})
+    assert new_page(scripted.url).locator("#provider").is_hidden()
+    scripted.providers.append({"name": "openai", "model": "gpt-4o-mini", "healthy": True})
+    page = new_page(scripted.url)
+    disabled = page.locator("#provider option[disabled]")
+    assert disabled.all_text_contents() == ["vllm · faq-current (응답 없음)"]
+    assert page.input_value("#provider") == "extractive"
+
+
 def test_provider_switches_within_one_session(new_page: NewPage, scripted: ScriptedServer) -> None:
-    scripted.providers.append({"name": "openai", "model": "gpt-4o-mini", "healthy": False})
+    scripted.providers.append({"name": "openai", "model": "gpt-4o-mini", "healthy": True})
     page = new_page(scripted.url)
     send(page, "정산은 언제 되나요?")
     finish(page)
-    page.select_option("#provider", label="openai · gpt-4o-mini (응답 없음)")
+    page.select_option("#provider", label="openai · gpt-4o-mini")
     send(page, "정산 주기를 바꿀 수 있나요?")
     page.wait_for_selector(".turn:nth-child(2)")
     finish(page)
