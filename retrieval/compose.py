@@ -5,6 +5,7 @@ Knows which passage to quote and the layout; which of its sentences, `extract.py
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from retrieval.extract import Scored, score_units, select_units, unanswered_share
@@ -14,7 +15,9 @@ from retrieval.prompt import Passage
 from retrieval.tokenizer import KoreanTokenizer
 
 _ADDS = 0.3
-_ADDED_CHARS = 120
+_ADDED_CHARS, _SENTENCE_MAX = 120, 400
+_MARKS = {"bullet": "· ", "note": "※ ", "example": "예) "}
+_GOES_ON = "※ 다음 단계는 출처의 FAQ에 이어집니다."
 
 
 def compose(question: str, passages: Sequence[Passage], tokenizer: KoreanTokenizer) -> list[str]:
@@ -71,21 +74,42 @@ def _addition(
 def _pieces(chosen: Sequence[Unit], units: Sequence[Unit], n: int, title: str) -> Iterator[str]:
     """One piece per unit; a list stands under its heading where the title does not say the same."""
     ordered = sorted(chosen, key=lambda unit: (unit.role == "note", unit.index))
-    number = 0
+    steps = Counter(unit.group for unit in chosen if unit.role == "step")
+    numbers: Counter[int] = Counter()
     before: Unit | None = None
+    listed, headed = -1, -1
     for unit in ordered:
         gap = "" if before is None else "\n" if unit.role != "sentence" or before.role != "sentence" else " "
-        first = before is None or before.group != unit.group
-        if first:
-            number = 0
-        if first and unit.group >= 0 and _needs_heading(unit, units, title):
-            yield f"{gap}{units[unit.head].text.strip('[]<>■ ').rstrip(':')}:"
-            gap = "\n"
-        number += unit.role == "step"
-        mark = {"step": f"{number}) ", "bullet": "· ", "note": "※ ", "example": "예) "}.get(unit.role, "")
+        if unit.group not in (-1, listed):
+            # A second list needs its heading to be told from the first, whatever the title says.
+            known = title if listed < 0 else ""
+            if unit.head != headed and _needs_heading(unit, units, known):
+                yield f"{gap}{units[unit.head].text.strip('[]<>■ ').rstrip(':')}:"
+                gap = "\n"
+            listed, headed = unit.group, unit.head
+        numbers[unit.group] += unit.role == "step"
+        mark = _MARKS.get(unit.role, "")
+        if unit.role == "step":
+            mark = f"{numbers[unit.group]}) " if steps[unit.group] > 1 else "· "
         follows = before is not None and before.index == unit.index - 1
-        yield f"{gap}{mark}{unit.text if follows else without_connective(unit.text)} [{n}]"
+        yield f"{gap}{mark}{_bounded(unit.text if follows else without_connective(unit.text))} [{n}]"
         before = unit
+    if _cut_short(chosen, units):
+        yield f"\n{_GOES_ON} [{n}]"
+
+
+def _bounded(text: str) -> str:
+    """The text, cut at a word where a crawl ran a whole page into one sentence."""
+    return text if len(text) <= _SENTENCE_MAX else text[:_SENTENCE_MAX].rsplit(" ", 1)[0] + "…"
+
+
+def _cut_short(chosen: Sequence[Unit], units: Sequence[Unit]) -> bool:
+    """Whether steps that belong to the last step written were left out."""
+    written = [unit for unit in chosen if unit.role == "step" and unit.whole]
+    if len(written) < 2:
+        return False
+    last = written[-1]
+    return any(unit.role == "step" and unit.group == last.group for unit in units[last.index + 1 :])
 
 
 def _needs_heading(unit: Unit, units: Sequence[Unit], title: str) -> bool:

@@ -29,7 +29,7 @@ _REMARK, _REMARK_AHEAD = 0.7, 0.1
 _ENOUGH, _MORE = 0.25, 0.5
 _REPEATED = 0.6
 _PENALTIES: dict[Role, float] = {"note": 0.25, "example": 0.4, "table": 0.35}
-_DEFINITION = 0.3
+_DEFINITION, _SECOND_STEPS = 0.3, 0.4
 _TABLE_CHARS = range(40, 250)
 _OVER, _STEEP = 1.35, 1.5
 
@@ -176,7 +176,9 @@ class _Selection:
             repeated = sum(share for t, share in item.found.items() if t in terms)
             repeated += _worth(item.told & told)
             gains.append(item.score - _REPEATED * repeated)
-        return 0.6 * max(gains) + 0.4 * sum(gains) / len(gains) + block.bonus
+        gain = 0.6 * max(gains) + 0.4 * sum(gains) / len(gains) + block.bonus
+        other_steps = any(self._unit(i).role == "step" for i in self.chosen)
+        return gain - _SECOND_STEPS * (other_steps and self._unit(block.items[0]).role == "step")
 
     def _blocks(self) -> list[_Block]:
         """What can be chosen at once: a sentence, a note, or a list."""

@@ -41,7 +41,7 @@ _DEFINES = re.compile(
     r"(?:기능|서비스|솔루션|메뉴|프로그램|제도|영역|공간|화면|페이지|단계|도구|지표)입니다\.?$"
     r"|(?:말합니다|의미합니다|뜻합니다|운영하고 있습니다|설명합니다)\.?$"
 )
-_TABLE_MIN = 60
+_TABLE_MIN, _ITEM_MAX = 60, 280
 _ENDED = re.compile(r"(?:[다요죠까오음함됨임니능][.?!]?|[.?!)\]'\"])$")
 _CONNECTIVE = re.compile(
     r"^(?:또한|그리고|그 외|이 외|아울러|더불어|추가로|참고로|다만|단)[,.]?\s+|^(?:단|또한),\s*"
@@ -194,6 +194,8 @@ class _State:
         return unit
 
     def _item(self, first: Segment, text: str, index: int) -> Unit:
+        if len(text) > _ITEM_MAX:
+            return Unit(text, "table", index, head=self.head)  # cells that the crawl ran into an item
         if self.in_notes and first.kind == "bullet":
             return Unit(text, "note", index)
         number = int("0" + "".join(re.findall(r"\d", first.marker))) if first.kind == "step" else 0

@@ -6,10 +6,8 @@ follow-ups. Knows the file format and the scoring; how an answer is made is the 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -17,9 +15,9 @@ from typing import Any
 
 from api.citations import CITATION, strip_citations
 from api.conversation import Conversation
-from api.events import TurnCompleted
+from api.evaluation.play import play
+from api.evaluation.rows import CasesError, json_rows, text_of, texts_of
 from api.memory import Memory
-from api.turns.base import TurnRequest
 from retrieval.segments import split_sentences
 
 Answerer = Callable[[str], Awaitable[str]]
@@ -29,10 +27,6 @@ _AFTERWORD = re.compile(
 )
 _MARKER = re.compile(r"\s*(?:[·•\-*※]|\d{1,2}[.)]|예\))\s")
 _WORD = re.compile(r"\w")
-
-
-class AnswerCasesError(ValueError):
-    """A case file cannot be used; the message is one line and names the place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +66,8 @@ class JudgedAnswer:
 
 
 def read_answer_cases(path: Path) -> tuple[AnswerCase, ...]:
-    """Reads a case file of JSON lines.
-
-    Raises:
-        AnswerCasesError: unreadable, empty, or a malformed row.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise AnswerCasesError(f"{path}: cannot be read ({exc})") from exc
-    cases = tuple(_case(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
-    if not cases:
-        raise AnswerCasesError(f"{path}: holds no case")
-    return cases
+    """Reads a case file of JSON lines. Raises `CasesError`."""
+    return tuple(_case(place, row) for place, row in json_rows(path))
 
 
 def judge_answer(case: AnswerCase, answer: str) -> JudgedAnswer:
@@ -142,12 +125,7 @@ def conversation_answerer(conversation: Conversation, *, provider: str) -> Answe
     """Answers through the whole chain (search, verdict, provider, citations), each question alone."""
 
     async def answer(query: str) -> str:
-        request = TurnRequest("evaluation", "evaluation", query, provider)
-        async with aclosing(conversation.answer(request, Memory())) as events:
-            async for event in events:
-                if isinstance(event, TurnCompleted):
-                    return event.answer
-        return ""
+        return (await play(conversation, query, Memory(), provider=provider)).answer
 
     return answer
 
@@ -186,40 +164,19 @@ def _holds(alternative: str, answer: str) -> bool:
     return alternative in answer
 
 
-def _case(path: Path, number: int, line: str) -> AnswerCase:
-    try:
-        row = json.loads(line)
-        case = AnswerCase(
-            _text(row["id"]),
-            _text(row["query"]),
-            tuple(_row(one) for one in _list(row["gold"])),
-            tuple(tuple(_text(one) for one in _list(fact)) for fact in _list(row["facts"])),
-            tuple(_text(one) for one in _list(row["forbidden"])),
-        )
-        if not all(case.facts):
-            raise ValueError("a fact has no alternative")
-        for pattern in (*case.forbidden, *(one[3:] for f in case.facts for one in f if one[:3] == "re:")):
+def _case(place: str, row: dict[str, Any]) -> AnswerCase:
+    gold, facts = row.get("gold"), row.get("facts")
+    if not isinstance(gold, list) or not all(type(one) is int and one >= 0 for one in gold):
+        raise CasesError(f"{place}: 'gold' must be a list of row numbers, found {gold!r}")
+    if not isinstance(facts, list):
+        raise CasesError(f"{place}: 'facts' must be a list of lists, found {facts!r}")
+    wanted = tuple(texts_of({"facts": fact}, "facts", place) for fact in facts)
+    if not all(fact and all(fact) for fact in wanted):
+        raise CasesError(f"{place}: a fact has no alternative, or an empty one")
+    forbidden = texts_of(row, "forbidden", place)
+    for pattern in (*forbidden, *(one[3:] for fact in wanted for one in fact if one.startswith("re:"))):
+        try:
             re.compile(pattern)
-    except KeyError as exc:
-        raise AnswerCasesError(f"{path}: line {number}: {exc.args[0]!r} is missing") from exc
-    except (ValueError, TypeError, re.error, RecursionError) as exc:
-        raise AnswerCasesError(f"{path}: line {number}: {exc}") from exc
-    return case
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise TypeError(f"expected a text that is not blank, found {value!r}")
-    return value
-
-
-def _row(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise TypeError(f"expected a row number, found {value!r}")
-    return value
-
-
-def _list(value: object) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"expected a list, found {value!r}")
-    return value
+        except (re.error, OverflowError, RecursionError) as exc:
+            raise CasesError(f"{place}: {pattern!r} is no pattern ({exc})") from exc
+    return AnswerCase(text_of(row, "id", place), text_of(row, "query", place), tuple(gold), wanted, forbidden)

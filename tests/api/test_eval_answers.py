@@ -7,7 +7,6 @@ import pytest
 
 from api.evaluation.answers import (
     AnswerCase,
-    AnswerCasesError,
     answer_alone,
     count_uncited,
     judge_answer,
@@ -15,6 +14,7 @@ from api.evaluation.answers import (
     read_answer_cases,
     summarize_answers,
 )
+from api.evaluation.rows import CasesError
 
 CASE = AnswerCase(
     "a1", "정산은 언제 되나요?", (0,), (("다음 날", "re:익\\s*일"), ("re:1\\s*영업일",)), ("바로 정산",)
@@ -98,18 +98,18 @@ def test_case_file_is_read(tmp_path: Path) -> None:
     [
         ({"query": " "}, "not blank"),
         ({"facts": [[]]}, "no alternative"),
-        ({"facts": "익일"}, "expected a list"),
+        ({"facts": "익일"}, "must be a list"),
         ({"facts": [["re:("]]}, "line 1"),
         ({"forbidden": ["["]}, "line 1"),
-        ({"gold": [True]}, "row number"),
-        ({"gold": [-1]}, "row number"),
-        ({"id": None}, "expected a text"),
+        ({"gold": [True]}, "row numbers"),
+        ({"gold": [-1]}, "row numbers"),
+        ({"id": None}, "must be a text"),
     ],
 )
 def test_malformed_case_is_named(tmp_path: Path, change: dict[str, object], reason: str) -> None:
     path = tmp_path / "cases.jsonl"
     path.write_text(json.dumps(ROW | change), encoding="utf-8")
-    with pytest.raises(AnswerCasesError, match=reason) as caught:
+    with pytest.raises(CasesError, match=reason) as caught:
         read_answer_cases(path)
     assert "\n" not in str(caught.value)
     assert "line 1" in str(caught.value)
@@ -119,10 +119,10 @@ def test_malformed_case_is_named(tmp_path: Path, change: dict[str, object], reas
 def test_broken_case_file_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "cases.jsonl"
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(AnswerCasesError, match=r"cases\.jsonl"):
+    with pytest.raises(CasesError, match=r"cases\.jsonl"):
         read_answer_cases(path)
 
 
 def test_missing_case_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AnswerCasesError, match="cannot be read"):
+    with pytest.raises(CasesError, match="cannot be read"):
         read_answer_cases(tmp_path / "none.jsonl")

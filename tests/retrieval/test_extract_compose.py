@@ -49,6 +49,21 @@ def test_heading_is_written_where_the_list_needs_it() -> None:
     assert "\n추가가 제한되는 경우:\n· 이용정지 상태 [1]\n" in text
 
 
+def test_long_instruction_says_that_it_goes_on() -> None:
+    steps = "\n".join(
+        f"{n}. 설정 화면의 {n}번째 항목을 고르고 저장 버튼을 누른 뒤 기다려 주세요." for n in range(1, 20)
+    )
+    answer = _answer("설정 방법 알려주세요", _passage(1, "설정은 어떻게 하나요?", steps))
+    assert answer.startswith("1) 설정 화면의 1번째")
+    assert answer.endswith("다음 단계는 출처의 FAQ에 이어집니다. [1]")
+
+
+def test_numbering_goes_on_after_a_remark_between_steps() -> None:
+    body = "1. 메뉴를 엽니다.\n주소는 두 개까지 됩니다.\n2. 주소를 고릅니다.\n3. 저장합니다."
+    answer = _answer("주소 등록 방법", _passage(1, "주소는 어떻게 등록하나요?", body))
+    assert [line[:2] for line in answer.split("\n") if line[1] == ")"] == ["1)", "2)", "3)"]
+
+
 def test_second_passage_adds_what_the_first_lacks() -> None:
     first = _passage(1, "쿠폰은 어떻게 만드나요?", "쿠폰은 [혜택관리] 메뉴에서 만듭니다.")
     second = _passage(2, "포인트 유효기간", "또한, 포인트 유효기간은 1년입니다.")
