@@ -31,6 +31,7 @@ class Question:
         provider: overrides the session's provider, and becomes it.
         idempotency_key: the same key gives the same turn.
         options: sampling options.
+        history: exchanges that the caller tells; the turn has no session then.
     """
 
     text: str
@@ -38,6 +39,7 @@ class Question:
     provider: str | None = None
     idempotency_key: str = ""
     options: GenerationOptions = GenerationOptions()
+    history: tuple[tuple[str, str], ...] | None = None
 
     def fingerprint(self) -> str:
         """What must be equal where an Idempotency-Key is."""
@@ -62,26 +64,33 @@ async def ask(services: Services, caller: Caller, question: Question) -> Begun:
         InvalidRequest: blank or over-long question, malformed session id, unknown provider.
         NotFound: no such session of this caller.
         Conflict: the Idempotency-Key came with another question before.
+        TooMany: as many turns of this key run as may.
         Overloaded: too many turns run.
     """
     settings = services.settings
     text = check_question(question.text, max_chars=settings.server.max_question_chars)
     services.providers.get(question.provider)
-    chosen = question.provider or ""
-    if question.session_id is not None:
+    chosen, session_id = question.provider or "", ""
+    if question.history is not None:
+        pass
+    elif question.session_id is not None:
         session = await services.sessions.get(question.session_id, owner=caller.id)
         if chosen and chosen != session.provider:
             await services.sessions.choose_provider(session.session_id, chosen, owner=caller.id)
-        chosen = chosen or session.provider
+        chosen, session_id = chosen or session.provider, session.session_id
     else:
         session = await services.sessions.create(owner=caller.id, provider=chosen)
+        session_id = session.session_id
     request = TurnRequest(
         turn_id=new_turn_id(),
-        session_id=session.session_id,
+        session_id=session_id,
         question=text,
         provider=services.providers.get(chosen or None).name,
         options=question.options,
+        history=question.history,
     )
+    if caller.key is not None:
+        await services.access.slots.enter(caller.key, request.turn_id)
     begun = await services.turns.begin(
         request,
         owner=caller.id,
@@ -90,4 +99,6 @@ async def ask(services: Services, caller: Caller, question: Question) -> Begun:
     )
     if begun.created:
         await services.runner.start(request)
+    elif caller.key is not None:
+        await services.access.slots.leave(caller.key, request.turn_id)
     return begun

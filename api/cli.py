@@ -34,12 +34,13 @@ def _root(
 
 
 def _mount() -> None:
-    from api.commands import bench, chat, index, search, serve, settings
+    from api.commands import bench, chat, index, keys, search, serve, settings
 
     app.command("serve")(serve.serve)
     app.command("chat")(chat.chat)
     app.command("bench")(bench.bench)
     app.add_typer(index.app, name="index")
+    app.add_typer(keys.app, name="keys")
     app.command("search")(search.search)
     app.command("settings")(settings.show)
 

@@ -14,15 +14,20 @@ from dataclasses import dataclass
 import structlog
 
 from api.answer_cache import AnswerCache, CachedConversation, answer_version
+from api.auth import Access
 from api.context import ContextResolver
 from api.conversation import Conversation
+from api.errors import StateUnavailable
 from api.followups import FollowUps
 from api.index_refresh import refresh_index
 from api.indexing import embedder_of
+from api.keys import Keys
+from api.loopback import is_loopback
 from api.metrics import Metrics, ObservedConversation
 from api.providers.choice import Providers
 from api.providers.factory import open_providers
-from api.settings import Settings
+from api.rate_limits import RateLimits, TurnSlots
+from api.settings import Settings, SettingsError
 from api.state.connection import State, open_state
 from api.state.event_log import EventLog
 from api.state.sessions import Sessions
@@ -70,6 +75,7 @@ class Services:
     turns: TurnRecords
     runner: TurnRunner
     metrics: Metrics
+    access: Access
 
     @property
     def providers(self) -> Providers:
@@ -148,8 +154,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             limits=limits,
             max_turns=settings.turns.max_concurrent,
         )
+        access = open_access(settings, state)
         try:
-            yield Services(settings, engine, state, sessions, turns, runner, metrics)
+            yield Services(settings, engine, state, sessions, turns, runner, metrics, access)
         finally:
             await runner.drain(settings.turns.drain_s)
             await signals.aclose()
@@ -166,6 +173,45 @@ def _cached(engine: Engine, state: State, settings: Settings) -> AnyConversation
         providers=engine.conversation.providers,
         index=lambda: engine.searcher.index.fingerprint,
     )
+
+
+def open_access(settings: Settings, state: State) -> Access:
+    """Who may come in, and how often."""
+    return Access(
+        Keys(state, admin_secret=settings.auth.admin_key.get_secret_value()),
+        RateLimits(state),
+        TurnSlots(state, turn_s=settings.turns.timeout_s + settings.turns.abandoned_grace_s),
+        required=settings.keys_required,
+    )
+
+
+def check_keys(settings: Settings) -> None:
+    """Fails before anything starts where the server would listen beyond loopback without keys.
+
+    Raises:
+        SettingsError: no key exists, or the settings ask to let everybody in.
+    """
+    host = settings.server.host
+    if is_loopback(host):
+        return
+    if not settings.keys_required:
+        raise SettingsError(f"auth.required=false is for loopback only, not for server.host={host}")
+
+    async def exist() -> bool:
+        url, folder = settings.state.url.get_secret_value(), settings.path(settings.data_dir) / "state"
+        async with open_state(url, data_dir=folder, prefix=settings.state.prefix) as state:
+            return await open_access(settings, state).keys.exist()
+
+    try:
+        found = asyncio.run(exist())
+    except StateUnavailable:
+        # Nobody comes in without a key either way; whether there is one shows when the store is back.
+        return
+    if not found:
+        raise SettingsError(
+            f"listening on {host} needs an API key: make one with `smartstore keys create NAME`, "
+            "or set SMARTSTORE_AUTH__ADMIN_KEY"
+        )
 
 
 def check_index(settings: Settings) -> None:

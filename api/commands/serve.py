@@ -16,12 +16,14 @@ def serve(
     import uvicorn
 
     from api.app import create_app
-    from api.services import check_index
+    from api.services import check_index, check_keys
     from api.settings import SettingsError, load_settings
 
     settings = load_settings()
     host, port = host or settings.server.host, settings.server.port if port is None else port
+    settings = settings.model_copy(update={"server": settings.server.model_copy(update={"host": host})})
     _writable(settings.path(settings.data_dir))
+    check_keys(settings)
     check_index(settings)
     listener = _listen(host, port)
     address = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{listener.getsockname()[1]}"

@@ -62,7 +62,9 @@ _MESSAGE: TypeAdapter[Ask | Stop | Resume] = TypeAdapter(
 @router.websocket("/chat/ws")
 async def chat_socket(socket: WebSocket, services: ServicesDep, caller: CallerDep) -> None:
     """Serves one socket until the client leaves; running turns end after their grace time."""
-    await socket.accept()
+    # A browser that offers its key as a subprotocol needs one of its offers taken.
+    offered = socket.scope.get("subprotocols", ())
+    await socket.accept(subprotocol="smartstore" if "smartstore" in offered else None)
     connection = _Connection(socket, services, caller)
     try:
         async with asyncio.TaskGroup() as following:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request, WebSocket
 
-from api.auth import Caller, authorise
+from api.auth import Caller, authorise, authorise_admin
 from api.services import Services
 
 
@@ -19,3 +19,4 @@ def services(request: Request = None, websocket: WebSocket = None) -> Services: 
 
 ServicesDep = Annotated[Services, Depends(services)]
 CallerDep = Annotated[Caller, Depends(authorise)]
+AdminDep = Annotated[Caller, Depends(authorise_admin)]
