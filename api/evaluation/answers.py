@@ -105,9 +105,12 @@ def summarize_answers(judged: Sequence[JudgedAnswer]) -> dict[str, Any]:
                 "id": one.case.id,
                 "query": one.case.query,
                 "passed": one.passed,
-                "missing": [list(fact) for fact in one.missing],
-                "forbidden": list(one.said),
+                "all_facts": not one.missing,
+                "forbidden": bool(one.said),
+                "uncited": one.uncited / one.sentences if one.sentences else 0.0,
                 "chars": len(one.answer),
+                "missing": [list(fact) for fact in one.missing],
+                "said": list(one.said),
                 "answer": one.answer,
             }
             for one in judged
