@@ -19,7 +19,6 @@ from retrieval.rewrite import (
     POINTS_BACK,
     DependenceGate,
     compose,
-    foreign_terms,
     mixed_query,
     topic_of,
     undo_repeats,
@@ -31,7 +30,7 @@ LIMIT = 10
 _LEANS, _SURELY = 0.4, 0.6
 _SOFT, _HARD = (0.3, 0.25), (0.5, 0.5)
 _AGAIN = 0.75
-_OFF_TOPIC = 0.75
+_OFF_TOPIC, _OUTSIDE, _SURELY_OFF_TOPIC, _BARE = 0.45, 0.7, 0.9, 0.05
 _KEPT_TOPICS = 256
 _KEY = re.compile(r"[\W_]+")
 
@@ -112,8 +111,10 @@ class ContextResolver:
         if POINTS_BACK.search(question):
             return True
         judged = self._scope.judge(question, raw, followup=False)
-        foreign = foreign_terms(raw) > 0
-        return not (judged.injection or (judged.probabilities["off_topic"] >= _OFF_TOPIC and foreign))
+        elsewhere, bare = judged.probabilities["off_topic"], judged.probabilities["bare"]
+        unknown = judged.probabilities["unanswerable"]
+        plainly = elsewhere >= _OFF_TOPIC or elsewhere + unknown >= _OUTSIDE
+        return not (judged.injection or (plainly and bare <= _BARE) or elsewhere >= _SURELY_OFF_TOPIC)
 
     def _topic(self, memory: Memory) -> _Topic | None:
         """The FAQ answered last; else the last question that was about the store."""

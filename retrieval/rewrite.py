@@ -30,7 +30,8 @@ POINTS_BACK = re.compile(
     r"그렇다면|아니면|그래도|그래서|방금|아까|그|이)(?:\s|서|에|도|는|은|$|[?,])"
 )
 _TRAILS_OFF = re.compile(
-    r"(?:은요|는요|고요|구요|인데요|도요|면요|요 그럼|죠 그럼)\s*\??$|^\S{1,6}(?:는|은)\s*\??$|^하(?:고|면|나)\s"
+    r"(?:은요|는요|고요|구요|인데요|도요|면요|요 그럼|죠 그럼)\s*\??$|"
+    r"^\S{1,6}(?:는|은)\s*\??$|^하(?:고|면|나)\s"
 )
 _TAGS = re.compile(r"^(?:[★\s]*\[[^\[\]]*\])+\s*|^[★\s]+|\s*\((?:온라인 교육 제공|[^()]*전용)\)\s*$")
 _REPEAT = 4
@@ -101,12 +102,6 @@ def dependence_features(question: str, result: SearchResult) -> NDArray[np.float
         sum(t in text for t in terms) / (len(terms) + 1),
     ]
     return np.array([*surface, *found])
-
-
-def foreign_terms(result: SearchResult) -> int:
-    """How many of the question's longer terms occur in none of the FAQs found."""
-    texts = "\n".join(f"{hit.faq.question}\n{hit.faq.answer}" for hit in result.hits).lower()
-    return sum(t not in texts for t in {t for t in result.tokens if len(t) > 1})
 
 
 def mixed_query(question: IndexQuery, topic: IndexQuery, *, dense: float, lexical: float) -> IndexQuery:

@@ -25,7 +25,7 @@ _PORTABLE = tuple("dense" not in name for name in NAMES)
 _ANSWERED = np.arange(0.40, 0.76, 0.01)
 _OFF_TOPIC = np.arange(0.4, 1.3, 0.05)
 _INJECTION = 0.25
-_WORTH = (1.0, 3.0, 1.5, 1.0)
+_WORTH = (1.0, 4.0, 1.5, 1.0)
 
 
 @dataclass(frozen=True)
