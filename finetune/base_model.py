@@ -1,0 +1,93 @@
+"""Opens the base model and its tokenizer as a configuration says. Knows no data and no training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from finetune.config import Config
+from finetune.errors import FinetuneError
+
+
+def open_tokenizer(base: str) -> Any:
+    """The base's tokenizer.
+
+    Raises:
+        FinetuneError: there is none, or it has no chat template.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base)
+    except (OSError, ValueError) as exc:
+        raise FinetuneError(f"model.base {base!r}: its tokenizer cannot be loaded ({exc})") from exc
+    if not tokenizer.chat_template:
+        raise FinetuneError(f"model.base {base!r}: its tokenizer has no chat template")
+    return tokenizer
+
+
+def open_base(config: Config) -> Any:
+    """Loads the base model in the configured precision, on the configured device.
+
+    With FSDP it is loaded on the CPU, by the first process alone, and sharded by the trainer.
+
+    Raises:
+        FinetuneError: it cannot be loaded.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    chosen = config.model
+    options: dict[str, Any] = {"dtype": getattr(torch, chosen.dtype), "attn_implementation": chosen.attention}
+    if chosen.load_in_4bit:
+        options["quantization_config"] = _four_bit(config)
+    if not config.hardware.fsdp:
+        options["device_map"] = {"": 0 if config.hardware.device == "cuda" else "cpu"}
+    try:
+        if not chosen.random_weights:
+            return AutoModelForCausalLM.from_pretrained(chosen.base, **options)
+        shape = AutoConfig.from_pretrained(str(chosen.shape or Path(chosen.base) / "config.json"))
+        with torch.device(config.hardware.device):
+            return AutoModelForCausalLM.from_config(
+                shape, dtype=options["dtype"], attn_implementation=chosen.attention
+            )
+    except (OSError, ValueError, ImportError) as exc:
+        raise FinetuneError(f"model.base {chosen.base!r} cannot be loaded: {exc}") from exc
+
+
+def _four_bit(config: Config) -> Any:
+    """Doubly quantised nf4 (Dettmers et al. 2023, arXiv:2305.14314)."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, config.model.dtype),
+    )
+
+
+def device_memory(config: Config) -> float | None:
+    """Bytes a device of this machine really has; None where there is none of the kind."""
+    import torch
+
+    if config.hardware.device == "cuda":
+        if not torch.cuda.is_available():
+            return None
+        return float(torch.cuda.get_device_properties(0).total_memory)
+    pages = Path("/proc/meminfo")
+    if not pages.exists():
+        return None
+    return float(pages.read_text(encoding="utf-8").split("MemTotal:")[1].split()[0]) * 1024
+
+
+def require_device(config: Config) -> None:
+    """Raises `FinetuneError` where the configured device is missing."""
+    import torch
+
+    if config.hardware.device == "cuda" and not torch.cuda.is_available():
+        raise FinetuneError(
+            "hardware.device is cuda, and PyTorch finds none here; use a machine with a GPU, or "
+            "configs/finetune/tiny-cpu.yaml to try the path on a CPU"
+        )

@@ -1,0 +1,160 @@
+"""Finishes a trained adapter: its loss against the base's, its canary, its card, its name.
+
+    python -m finetune.finish --config configs/finetune/qwen3-32b-fsdp-8x.yaml
+
+Knows a run's folder and the base model; trains nothing. Prints the adapter's folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from finetune.adapter import Canary, Card, adapter_name, base_fingerprint, check_fits, publish
+from finetune.base_model import open_base, open_tokenizer
+from finetune.config import Config, load_config
+from finetune.encoding import encode_all, prompt_text, read_examples
+from finetune.errors import DataError, FinetuneError
+from finetune.losses import token_loss
+from finetune.preflight import resolve_shape
+from finetune.versions import git_commit
+from retrieval.prompt import Message
+
+_CANARY_TOKENS = 48
+_TOP, _POSITIONS = 5, 8
+_LOSS_EXAMPLES = 200
+
+
+def finish(config: Config) -> Path:
+    """Judges the run's adapter and puts it under its name; returns that folder.
+
+    Raises:
+        BaseMismatch: the adapter was not trained on this base.
+        FinetuneError: run, data or base are missing, or the adapter changes nothing.
+    """
+    from peft import PeftModel
+
+    adapter = config.run_folder / "adapter"
+    rank = check_fits(adapter, resolve_shape(config))
+    tokenizer = open_tokenizer(config.model.base)
+    model = PeftModel.from_pretrained(open_base(config), str(adapter))
+    model.eval()
+    folder = config.data.folder
+    seen = read_examples(folder / "train.jsonl")
+    held_out = read_examples(folder / "validation.jsonl") if config.data.validation_share else []
+    metrics = {"training": _report(adapter), "loss": _losses(config, model, tokenizer, seen, held_out)}
+    canary = make_canary(model, tokenizer, seen)
+    base = Path(config.model.base)
+    card = Card(
+        name=adapter_name(adapter, datetime.now(UTC).date()),
+        base_model=config.model.base,
+        base_fingerprint=base_fingerprint(base) if base.is_dir() else "",
+        rank=rank,
+        data_hash=_data_hash(folder),
+        config=config.model_dump(mode="json"),
+        git_commit=git_commit(),
+        metrics=metrics,
+        canary=canary,
+    )
+    return publish(adapter, config.adapters, card)
+
+
+def _losses(
+    config: Config,
+    model: Any,
+    tokenizer: Any,
+    seen: Sequence[Sequence[Message]],
+    held_out: Sequence[Sequence[Message]],
+) -> dict[str, float]:
+    losses = {}
+    for side, examples in (("train", seen), ("validation", held_out)):
+        length = config.training.max_length
+        encoded, _ = encode_all(tokenizer, examples[:_LOSS_EXAMPLES], max_length=length)
+        if encoded:
+            losses[side] = round(token_loss(model, encoded), 5)
+            with model.disable_adapter():
+                losses[f"{side}_base"] = round(token_loss(model, encoded), 5)
+    return losses
+
+
+def make_canary(model: Any, tokenizer: Any, examples: Sequence[Sequence[Message]]) -> Canary:
+    """Looks for a prompt that base and adapter answer differently, and keeps both answers.
+
+    Raises:
+        DataError: they answer the first twenty alike: the adapter has learnt nothing.
+    """
+    for messages in examples[:20]:
+        prompt = list(messages[:-1])
+        reference, top = greedy(model, tokenizer, prompt)
+        with model.disable_adapter():
+            base, _ = greedy(model, tokenizer, prompt)
+        if reference.strip() and reference != base:
+            return Canary(
+                messages=prompt, max_tokens=_CANARY_TOKENS, reference=reference, base=base, top_tokens=top
+            )
+    raise DataError("base and adapter answer alike; train longer, or with a higher training.learning_rate")
+
+
+def greedy(
+    model: Any, tokenizer: Any, prompt: Sequence[Message], *, max_tokens: int = _CANARY_TOKENS
+) -> tuple[str, list[list[str]]]:
+    """The likeliest answer, as a server at temperature 0 gives it, and the top tokens of its beginning."""
+    import torch
+
+    ids = tokenizer(prompt_text(tokenizer, prompt), add_special_tokens=False, return_tensors="pt")
+    ids = ids.to(model.device)
+    with torch.no_grad():
+        made = model.generate(
+            input_ids=ids["input_ids"],
+            attention_mask=ids["attention_mask"],
+            max_new_tokens=max_tokens,
+            do_sample=False,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+    answer = made.sequences[0, ids["input_ids"].shape[1] :]
+    top = [
+        [tokenizer.decode([token]) for token in step[0].topk(_TOP).indices.tolist()]
+        for step in made.logits[:_POSITIONS]
+    ]
+    return str(tokenizer.decode(answer, skip_special_tokens=True)), top
+
+
+def _report(adapter: Path) -> dict[str, Any]:
+    try:
+        report: dict[str, Any] = json.loads((adapter / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise FinetuneError(f"{adapter}: has no report.json ({exc}); run finetune.train first") from exc
+    return report
+
+
+def _data_hash(folder: Path) -> str:
+    try:
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise DataError(f"{folder}: has no readable card.json ({exc}); build the data again") from exc
+    return str(card["data_hash"])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Finishes the adapter of the run that a configuration describes."""
+    parser = argparse.ArgumentParser(prog="python -m finetune.finish", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True)
+    given = parser.parse_args(argv)
+    try:
+        print(f"adapter: {finish(load_config(given.config))}")
+    except FinetuneError as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,222 @@
+"""Trains a LoRA adapter: load, data, train, save, report.
+
+    python -m finetune.train --config configs/finetune/tiny-cpu.yaml [--resume]
+
+A run that was killed goes on from its last checkpoint with `--resume`. Knows the trainer; what becomes of
+the adapter (loss, canary, card, name) is done in `finish.py`, and is a command of its own after FSDP.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from finetune.base_model import device_memory, open_base, open_tokenizer, require_device
+from finetune.config import Config, load_config
+from finetune.encoding import Encoded, encode_all, fill_share, read_examples
+from finetune.errors import DataError, FinetuneError
+from finetune.preflight import check
+
+
+def train(config: Config, *, resume: bool = False) -> Path:
+    """Runs the training; returns the folder with the adapter and `report.json`.
+
+    Raises:
+        CannotFit: before any weights are loaded.
+        FinetuneError: the base or the data cannot be used.
+    """
+    from peft import LoraConfig
+    from trl import SFTTrainer
+
+    print(check(config, memory=device_memory(config)).table(), file=sys.stderr)
+    require_device(config)
+
+    arguments = trainer_arguments(config)
+    tokenizer = open_tokenizer(config.model.base)
+    rows, too_long = load_rows(config, tokenizer)
+    model = open_base(config)
+
+    trainer = SFTTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=as_dataset(rows["train"]),
+        eval_dataset=as_dataset(rows["validation"]) if rows["validation"] else None,
+        processing_class=tokenizer,
+        peft_config=LoraConfig(
+            r=config.lora.rank,
+            lora_alpha=config.lora.alpha,
+            lora_dropout=config.lora.dropout,
+            target_modules=list(config.lora.targets),
+            task_type="CAUSAL_LM",
+        ),
+        callbacks=callbacks(config, validated=bool(rows["validation"])),
+    )
+
+    checkpoint = last_checkpoint(config) if resume else None
+    outcome = trainer.train(resume_from_checkpoint=checkpoint)
+
+    adapter = config.run_folder / "adapter"
+    trainer.save_model(str(adapter))
+    if trainer.is_world_process_zero():
+        report = make_report(trainer, outcome.metrics, rows, too_long)
+        (adapter / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return adapter
+
+
+def trainer_arguments(config: Config) -> Any:
+    """The trainer's arguments; with FSDP they must exist before the weights are loaded."""
+    from trl import SFTConfig
+
+    wanted, on_cpu = config.training, config.hardware.device == "cpu"
+    validated = config.data.validation_share > 0
+    return SFTConfig(
+        output_dir=str(config.run_folder / "checkpoints"),
+        max_length=wanted.max_length,
+        packing=wanted.packing,
+        packing_strategy="bfd",
+        eval_packing=False,
+        per_device_train_batch_size=wanted.batch,
+        per_device_eval_batch_size=1,
+        gradient_accumulation_steps=wanted.accumulation,
+        num_train_epochs=wanted.epochs,
+        max_steps=wanted.max_steps or -1,
+        learning_rate=wanted.learning_rate,
+        lr_scheduler_type=wanted.scheduler,
+        warmup_steps=wanted.warmup_steps,
+        weight_decay=wanted.weight_decay,
+        max_grad_norm=wanted.max_grad_norm,
+        optim=wanted.optimizer,
+        gradient_checkpointing=wanted.gradient_checkpointing and not config.hardware.fsdp,
+        bf16=config.model.dtype == "bfloat16",
+        use_cpu=on_cpu,
+        dataloader_pin_memory=not on_cpu,
+        logging_steps=wanted.log_steps,
+        eval_strategy="steps" if validated else "no",
+        eval_steps=wanted.eval_steps,
+        save_steps=wanted.save_steps,
+        save_total_limit=2,
+        load_best_model_at_end=validated and wanted.patience > 0,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        seed=wanted.seed,
+        data_seed=wanted.seed,
+        report_to=["tensorboard"] if wanted.tensorboard else [],
+        disable_tqdm=True,
+        **_sharding(config),
+    )
+
+
+def _sharding(config: Config) -> dict[str, Any]:
+    """FSDP2 over transformer layers; its own activation checkpointing spares a second gathering."""
+    if not config.hardware.fsdp:
+        return {}
+    sharding = {
+        "version": 2,
+        "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+        "activation_checkpointing": config.training.gradient_checkpointing,
+        "cpu_ram_efficient_loading": config.hardware.device == "cuda",
+        "state_dict_type": "FULL_STATE_DICT",
+    }
+    return {"fsdp": True, "fsdp_config": sharding}
+
+
+def load_rows(config: Config, tokenizer: Any) -> tuple[dict[str, list[Encoded]], int]:
+    """Encodes both sides; returns them and how many examples were too long.
+
+    Raises:
+        DataError: training data is missing or nothing of it fits into `max_length`.
+    """
+    rows: dict[str, list[Encoded]] = {"validation": []}
+    too_long = 0
+    for side in ("train", "validation"):
+        if side == "validation" and not config.data.validation_share:
+            continue
+        examples = read_examples(config.data.folder / f"{side}.jsonl")
+        rows[side], left_out = encode_all(tokenizer, examples, max_length=config.training.max_length)
+        too_long += left_out
+    if not rows["train"]:
+        raise DataError(f"no example fits training.max_length {config.training.max_length}; raise it")
+    return rows, too_long
+
+
+def as_dataset(rows: Sequence[Encoded]) -> Any:
+    """Encoded examples as a dataset; labels are given, so the loss is on the answers alone."""
+    from datasets import Dataset
+
+    return Dataset.from_dict(
+        {"input_ids": [row.input_ids for row in rows], "labels": [row.labels for row in rows]}
+    )
+
+
+def callbacks(config: Config, *, validated: bool) -> list[Any]:
+    """Curves, and early stopping where it is wanted and can be judged."""
+    from transformers import EarlyStoppingCallback
+
+    from finetune.curves import Curves
+
+    chosen: list[Any] = [Curves(config.run_folder / "curves.jsonl")]
+    if config.training.patience and validated:
+        chosen.append(EarlyStoppingCallback(early_stopping_patience=config.training.patience))
+    return chosen
+
+
+def last_checkpoint(config: Config) -> str | None:
+    """The newest checkpoint of the run, None where there is none yet."""
+    from transformers.trainer_utils import get_last_checkpoint
+
+    folder = config.run_folder / "checkpoints"
+    return get_last_checkpoint(str(folder)) if folder.is_dir() else None
+
+
+def make_report(
+    trainer: Any, metrics: dict[str, float], rows: dict[str, list[Encoded]], too_long: int
+) -> dict[str, Any]:
+    """What the run did: steps, tokens, speed, memory, and how full the packed rows were."""
+    import torch
+
+    lengths = [len(row.input_ids) for row in rows["train"]]
+    packed = len(trainer.train_dataset)
+    tokens = trainer.state.log_history[-1].get("num_tokens") or trainer._total_train_tokens
+    seconds = metrics["train_runtime"]
+    return {
+        "steps": trainer.state.global_step,
+        "train_loss": metrics["train_loss"],
+        "best_eval_loss": trainer.state.best_metric,
+        "examples": {side: len(encoded) for side, encoded in rows.items()},
+        "too_long": too_long,
+        "rows": packed,
+        "filled": fill_share(lengths, packed, trainer.args.max_length) if trainer.args.packing else None,
+        "tokens": int(tokens),
+        "seconds": round(seconds, 1),
+        "tokens_per_second": round(tokens / seconds, 1) if seconds else None,
+        "peak_memory_gb": torch.cuda.max_memory_allocated() / 1e9 if torch.cuda.is_available() else None,
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Trains, then finishes the adapter where one process holds the whole model."""
+    parser = argparse.ArgumentParser(prog="python -m finetune.train", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    given = parser.parse_args(argv)
+    try:
+        config = load_config(given.config)
+        adapter = train(config, resume=given.resume)
+        if config.hardware.fsdp:
+            print(f"adapter in {adapter}; now run: python -m finetune.finish --config {given.config}")
+            return 0
+        from finetune.finish import finish
+
+        print(f"adapter: {finish(config)}")
+    except FinetuneError as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
