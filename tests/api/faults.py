@@ -38,6 +38,19 @@ _WAYS = {
 }
 
 
+_INTRODUCTION = f"""\
+Written by `python -m tests.api.faults`; `tests/api/test_provider_faults.py` runs the same. A real
+server is asked over `POST /chat` and asks a real upstream that misbehaves on demand. The first
+token and each pause between tokens may take {LIMIT_S:g} s, with one retry and at most {MOST_TOKENS}
+tokens.
+
+Before the first token a switch to the stand-in is silent; after it the client is told, and the
+answer starts again. A 429 that asks for more patience than the first token may take is not tried
+again. *Asked*: requests that the upstream got, in both runs. *Freed*: nothing left open at the
+upstream within a second; when both servers had ended, it counted no open connection at all.
+"""
+
+
 @dataclass(frozen=True)
 class Met:
     """One fault as a client met it.
@@ -203,15 +216,7 @@ def document(
     lines = [
         "# When a provider misbehaves",
         "",
-        "Written by `python -m tests.api.faults`; `tests/api/test_provider_faults.py` runs the same. A real",
-        "server is asked over `POST /chat` and asks a real upstream that misbehaves on demand. The first token",
-        f"and each pause between tokens may take {LIMIT_S:g} s, with one retry and at most {MOST_TOKENS} tokens.",
-        "",
-        "Before the first token a switch to the stand-in is silent; after it the client is told, and the answer",
-        "starts again. A 429 that asks for more patience than the first token may take is not tried again.",
-        "*Asked*: requests that the upstream got, in both runs. *Freed*: nothing left open at the upstream",
-        "within a second; when both servers had ended, it counted no open connection at all.",
-        "",
+        _INTRODUCTION,
         "| fault | token | with a stand-in the client saw | ended | without one | ended | asked | freed |",
         "|---|---|---|---|---|---|---|---|",
     ]
