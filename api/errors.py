@@ -10,6 +10,7 @@
     ├── Overloaded           503  the service is at its bound
     ├── StateUnavailable     503  Redis or Valkey does not answer
     ├── SearchUnavailable    503  the index cannot be searched
+    ├── QueueUnavailable     503  RabbitMQ does not answer
     └── ProviderError        502  a provider failed
         ├── ProviderTimeout  504  no token within the time allowed
         └── ProviderRejected 502  the provider refused the request itself
@@ -102,6 +103,12 @@ class SearchUnavailable(ApiError):
     """The index cannot be searched."""
 
     code, status, retryable = "search_unavailable", 503, True
+
+
+class QueueUnavailable(ApiError):
+    """RabbitMQ does not answer."""
+
+    code, status, retryable = "queue_unavailable", 503, True
 
 
 class ProviderError(ApiError):
