@@ -1,0 +1,191 @@
+"""`smartstore eval`: measures of search, dialogues, scope and answers on case files.
+
+Each kind is one command over one module of `api/evaluation`; all take the same options and end in `_show`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from api.evaluation.searching import Measured
+
+app = typer.Typer(help="Measure search, dialogues, scope and answers on case files.", no_args_is_help=True)
+Cases = Annotated[Path, typer.Option("--cases", help="case file (JSON lines)")]
+Faq = Annotated[Path | None, typer.Option("--faq", help="FAQ file; the settings' one by default")]
+Expansions = Annotated[Path | None, typer.Option(help="file or folder; the settings' one by default")]
+Provider = Annotated[str | None, typer.Option(help="who answers; the settings' default by default")]
+AsJson = Annotated[bool, typer.Option("--json", help="print the report as JSON")]
+Out = Annotated[Path | None, typer.Option(help="also write the JSON report to this file")]
+
+
+@app.command()
+def retrieval(
+    cases: Cases,
+    faq: Faq = None,
+    expansions: Expansions = None,
+    provider: Provider = None,
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """Measure what single questions find (no provider takes part)."""
+    from api.evaluation.retrieval import (
+        DEPTH,
+        check_gold,
+        rank_cases,
+        read_retrieval_cases,
+        summarize_retrieval,
+    )
+    from api.evaluation.tables import print_retrieval
+    from api.services import open_searcher
+
+    rows = read_retrieval_cases(cases)
+    under_test = _measured(faq, expansions)
+    check_gold(rows, under_test.corpus.by_id, cases)
+    searcher = open_searcher(under_test.settings)
+    searcher.search(rows[0].query)  # loads the models, so that the first case is not slower
+    report = summarize_retrieval(rank_cases(rows, lambda query: searcher.search(query, limit=DEPTH)))
+    _show(report, print_retrieval, as_json=as_json, out=out)
+
+
+@app.command()
+def answers(
+    cases: Cases,
+    faq: Faq = None,
+    expansions: Expansions = None,
+    provider: Provider = None,
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """Measure what answers say: facts, forbidden statements, length, citations."""
+    import asyncio
+
+    from api.evaluation.answer_table import print_answers
+    from api.evaluation.answers import (
+        conversation_answerer,
+        judge_answers,
+        read_answer_cases,
+        summarize_answers,
+    )
+    from api.services import open_engine
+
+    rows = read_answer_cases(cases)
+    settings = _measured(faq, expansions).settings
+
+    async def run() -> dict[str, Any]:
+        async with open_engine(settings) as engine:
+            name = engine.conversation.providers.get(provider).name
+            answerer = conversation_answerer(engine.conversation, provider=name)
+            return summarize_answers([one async for one in judge_answers(rows, answerer)])
+
+    _show(asyncio.run(run()), print_answers, as_json=as_json, out=out)
+
+
+@app.command()
+def ablation(
+    cases: Cases,
+    faq: Faq = None,
+    expansions: Expansions = None,
+    as_json: AsJson = False,
+    out: Annotated[Path, typer.Option(help="the Markdown file whose table is replaced")] = Path(
+        "docs/quality.md"
+    ),
+) -> None:
+    """Measure each part of the search and what each step adds; writes the table of docs/quality.md."""
+    from rich.console import Console
+
+    from api.evaluation.ablation import as_json as steps_json
+    from api.evaluation.ablation import measure_ablation, table, write_section
+    from api.evaluation.retrieval import check_gold, read_retrieval_cases
+    from api.indexing import embedder_of
+    from api.settings import load_settings
+    from retrieval.corpus import read_corpus
+    from retrieval.embedders.adapter import AdaptedEmbedder
+    from retrieval.expansions import read_expansions
+    from retrieval.ranker import Ranker
+    from retrieval.tokenizer import KoreanTokenizer
+    from retrieval.training_data import corpus_views
+    from retrieval.training_run import file_name
+
+    rows, settings = read_retrieval_cases(cases), load_settings()
+    corpus = read_corpus(faq or settings.path(settings.corpus.faq))
+    check_gold(rows, corpus.by_id, cases)
+    known = read_expansions(expansions or settings.path(settings.corpus.expansions))
+    embedder = embedder_of(settings)
+    base, adapter = (
+        (embedder.inner, embedder.adapter) if isinstance(embedder, AdaptedEmbedder) else (embedder, None)
+    )
+    cache = settings.path(settings.data_dir) / "cache" / f"{file_name(base)}.npz"
+    views = corpus_views(corpus, known, base, KoreanTokenizer(), cache=cache, progress=_progress)
+    steps = measure_ablation(
+        rows, corpus, views, base, adapter=adapter, ranker=Ranker.load(embedder=embedder.name)
+    )
+    heading = (
+        f"## What each part of the search adds\n\n`smartstore eval ablation --cases {cases.name}`: "
+        f"{len(rows)} questions, {len(corpus.faqs)} FAQs, embedder {embedder.name}. In brackets 95% "
+        "bootstrap intervals; a change in bold is outside chance."
+    )
+    write_section(settings.path(out), heading, table(steps))
+    _show(
+        {"cases": len(rows), "steps": steps_json(steps)}, lambda c, _: c.print(table(steps)), as_json=as_json
+    )
+    Console(stderr=True).print(f"written to {out}", style="dim")
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="JSON report before")],
+    b: Annotated[Path, typer.Argument(help="JSON report after, of the same cases")],
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """Compare two reports case by case, with paired bootstrap intervals."""
+    from api.evaluation.compare import compare as compared
+    from api.evaluation.compare import read_report
+    from api.evaluation.tables import print_differences
+
+    differences = compared(read_report(a), read_report(b))
+    report = {"a": str(a), "b": str(b), "differences": [one.as_json() for one in differences]}
+    _show(report, lambda console, _: print_differences(console, differences), as_json=as_json, out=out)
+
+
+def _measured(faq: Path | None, expansions: Path | None) -> Measured:
+    from api.evaluation.searching import measured
+    from api.settings import load_settings
+
+    return measured(load_settings(), progress=_progress, faq=faq, expansions=expansions)
+
+
+def _progress(step: str, done: int, total: int) -> None:
+    from rich.console import Console
+
+    if total and done % 512 == 0:
+        Console(stderr=True).print(f"{step}: {done} of {total}", style="dim")
+
+
+def _show(
+    report: Mapping[str, Any],
+    print_table: Callable[[Console, Mapping[str, Any]], None],
+    *,
+    as_json: bool,
+    out: Path | None = None,
+) -> None:
+    """Prints the report, as JSON or as a table, and writes the JSON where asked."""
+    import json
+
+    from rich.console import Console
+
+    text = json.dumps(report, ensure_ascii=False, indent=1)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text + "\n", encoding="utf-8")
+    if as_json:
+        typer.echo(text)
+    else:
+        print_table(Console(highlight=False), report)

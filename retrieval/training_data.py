@@ -1,0 +1,163 @@
+"""Queries to train a ranker on: every expansion asks for its FAQ while it is held out of the search.
+
+Knows views, adapters and leg scores; does not fit weights. Only the corpus, its expansions and queries
+written for it are read here, never an evaluation set.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.adapter_training import Terms, ViewData
+from retrieval.corpus import Corpus
+from retrieval.embedders.adapter import Adapter
+from retrieval.embedders.base import Embedder
+from retrieval.index.bm25 import Bm25Statistics, Postings
+from retrieval.index.prepare import Known, Progress, prepare
+from retrieval.index.rows import ViewText, view_texts
+from retrieval.tokenizer import KoreanTokenizer
+from retrieval.vector_cache import read_known, write_known
+
+Floats = NDArray[np.float32]
+DEPTH = 50
+MAX_EXPANSIONS = 4
+
+
+@dataclass(frozen=True)
+class RankedQuery:
+    """One query as the ranker sees it.
+
+    Attributes:
+        legs: `(candidates, 6)` leg scores.
+        relevant: `(candidates,)`, which of them answer it.
+    """
+
+    legs: NDArray[np.float64]
+    relevant: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class CorpusViews:
+    """Everything that training knows of a corpus.
+
+    Attributes:
+        views: vectors by the base embedder, and terms of what was embedded.
+        given: `(k, n)`, which expansions exist; a missing one holds the question's vector.
+        answers: terms of the whole answers, as BM25 counts them.
+    """
+
+    views: ViewData
+    given: NDArray[np.bool_]
+    answers: Terms
+
+
+def corpus_views(
+    corpus: Corpus,
+    expansions: Mapping[str, Sequence[str]],
+    embedder: Embedder,
+    tokenizer: KoreanTokenizer,
+    *,
+    cache: Path | None = None,
+    progress: Progress = lambda step, done, total: None,
+) -> CorpusViews:
+    """Embeds and tokenises every view, taking over what the file `cache` holds, and keeps all in it.
+
+    Raises:
+        EmbedderError: texts could not be embedded.
+    """
+    texts = view_texts(corpus.faqs, expansions)
+    done = prepare(texts, embedder, tokenizer, read_known(cache) if cache else Known(), progress)
+    if cache:
+        hashes = [text.text_hash for text in texts]
+        kept = Known(
+            dense=dict(zip(hashes, done.vectors.dense, strict=True)),
+            tokens=dict(zip(hashes, done.tokens, strict=True)),
+        )
+        write_known(cache, kept)
+    at = {text.key: n for n, text in enumerate(texts)}
+    count = min(MAX_EXPANSIONS, max((len(expansions.get(f.id, ())) for f in corpus.faqs), default=0))
+
+    def rows(name: str) -> list[int]:
+        return [at.get(f"{faq.id}:{name}", at[f"{faq.id}:question0"]) for faq in corpus.faqs]
+
+    asked = [rows(f"expansion{k}") for k in range(count)]
+    answers = rows("answer0")
+    dense = done.vectors.dense
+    views = ViewData(
+        question=dense[rows("question0")],
+        answer=dense[answers],
+        expansions=dense[asked] if asked else np.zeros((0, len(corpus.faqs), dense.shape[1]), np.float32),
+        question_terms=[done.tokens[n] for n in rows("question0")],
+        answer_terms=[_embedded_terms(texts[n], done.tokens[n], tokenizer) for n in answers],
+        expansion_terms=[[done.tokens[n] for n in row] for row in asked],
+    )
+    given = [[f"{faq.id}:expansion{k}" in at for faq in corpus.faqs] for k in range(count)]
+    return CorpusViews(views, np.array(given, bool).reshape(count, -1), [done.tokens[n] for n in answers])
+
+
+class TrainingSearch:
+    """Searches adapted views exhaustively, with any expansion left out."""
+
+    def __init__(self, corpus: CorpusViews, adapter: Adapter | None) -> None:
+        self._corpus, self._adapter = corpus, adapter
+        views = corpus.views
+        self.question = self.embed(views.question, views.question_terms)
+        self.answer = self.embed(views.answer, views.answer_terms)
+        pairs = zip(views.expansions, views.expansion_terms, strict=True)
+        self.expansions = [self.embed(dense, terms) for dense, terms in pairs]
+        documents = [*views.question_terms, *corpus.answers]
+        for terms, given in zip(views.expansion_terms, corpus.given, strict=True):
+            documents += [t if there else () for t, there in zip(terms, given, strict=True)]
+        statistics = Bm25Statistics.of([d for d in documents if d])
+        self._postings = Postings(statistics.weights(document) for document in documents)
+
+    def embed(self, dense: Floats, terms: Terms) -> Floats:
+        """Base vectors and terms to the vectors searched."""
+        return self._adapter.apply(dense, terms) if self._adapter else dense
+
+    def legs(self, vector: Floats, terms: Sequence[str], *, without: int = -1) -> NDArray[np.float64]:
+        """Returns `(faqs, 6)` scores; `without` is the number of the expansion left out for all FAQs."""
+        given = self._corpus.given
+        count = given.shape[1]
+        lexical = self._postings.scores({t: float(n) for t, n in Counter(terms).items()}).reshape(-1, count)
+        dense_expansion = np.full(count, -1.0)
+        lexical_expansion = np.zeros(count)
+        for k, expansion in enumerate(self.expansions):
+            if k != without:
+                scores = np.where(given[k], expansion @ vector, -1.0)
+                dense_expansion = np.maximum(dense_expansion, scores)
+                lexical_expansion = np.maximum(lexical_expansion, lexical[2 + k])
+        columns = [self.question @ vector, self.answer @ vector, dense_expansion]
+        return np.stack([*columns, lexical[0], lexical[1], lexical_expansion], axis=1).astype(np.float64)
+
+
+def held_out_queries(
+    corpus: CorpusViews, search: TrainingSearch, faqs: NDArray[np.int64]
+) -> Iterator[tuple[int, RankedQuery]]:
+    """Yields, with the number of the expansion, each expansion of `faqs` as a query that misses itself."""
+    for k, terms in enumerate(corpus.views.expansion_terms):
+        for i in faqs:
+            if corpus.given[k, i]:
+                legs = search.legs(search.expansions[k][i], terms[i], without=k)
+                yield k, ranked_query(legs, {int(i)})
+
+
+def ranked_query(legs: NDArray[np.float64], relevant: set[int]) -> RankedQuery:
+    """Keeps the candidates that an index would offer: each leg's best."""
+    chosen: set[int] = set()
+    for column in legs.T:
+        best = np.argpartition(-column, min(DEPTH, len(column) - 1))[:DEPTH]
+        chosen.update(int(n) for n in best if column[n] != 0)
+    kept = sorted(chosen)
+    return RankedQuery(legs[kept], np.array([n in relevant for n in kept], bool))
+
+
+def _embedded_terms(view: ViewText, terms: Sequence[str], tokenizer: KoreanTokenizer) -> Sequence[str]:
+    """The terms of what the embedder saw: an answer's beginning."""
+    return terms if view.embedded == view.text else tokenizer.tokens(view.embedded)
