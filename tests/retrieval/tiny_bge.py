@@ -1,0 +1,41 @@
+"""Saves a tiny, randomly initialised model of BGE-M3's architecture, with its own tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+TEXTS = (
+    "정산은 언제 되나요?",
+    "반품 배송비는 누가 내나요?",
+    "미성년자도 가입할 수 있나요?",
+    "refund 2,500원",
+)
+
+
+def save_tiny_bge(folder: Path, *, head: bool = True) -> Path:
+    """Writes encoder, tokenizer and sparse head of 32 dimensions; returns the folder. Needs torch."""
+    import torch
+    from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaTokenizer
+
+    torch.manual_seed(7)
+    letters = sorted(set("".join(TEXTS)) - {" "})
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", "▁", *letters, "▁정산", "▁반품", "배송비", "<mask>"]
+    vocabulary = [(piece, 0.0 if n < 4 else -float(20 - 5 * len(piece))) for n, piece in enumerate(pieces)]
+    XLMRobertaTokenizer(vocab=vocabulary).save_pretrained(folder)
+    config = XLMRobertaConfig(
+        vocab_size=len(pieces),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=66,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+        type_vocab_size=1,
+        initializer_range=0.5,
+    )
+    XLMRobertaModel(config).save_pretrained(folder)
+    if head:
+        torch.save(torch.nn.Linear(32, 1).state_dict(), folder / "sparse_linear.pt")
+    return folder
