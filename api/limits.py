@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import problem
+from api.problems import refusal
 
 
 class _BodyTooLarge(Exception):
@@ -52,5 +52,6 @@ class BodyLimit:
             await self._refuse(scope, receive, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = problem(413, "body_too_large", f"본문은 {self._max:,}바이트까지 보낼 수 있습니다.")
+        detail = f"본문은 {self._max:,}바이트까지 보낼 수 있습니다."
+        response = refusal(scope["path"], 413, "body_too_large", detail)
         await response(scope, receive, send)

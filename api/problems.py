@@ -15,6 +15,8 @@ from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
 from api.errors import ApiError, InvalidRequest, SearchUnavailable, StateUnavailable
+from api.openai.errors import PREFIX as OPENAI_PREFIX
+from api.openai.errors import openai_error
 from retrieval.errors import IndexError_
 
 PROBLEM_TYPE = "application/problem+json"
@@ -47,27 +49,39 @@ def problem(status: int, code: str, detail: str, *, retry_after: float | None = 
     return JSONResponse(body, status, headers, PROBLEM_TYPE)
 
 
+def refusal(
+    path: str, status: int, code: str, detail: str, *, retry_after: float | None = None
+) -> JSONResponse:
+    """An error in the shape that clients of `path` read: a problem body, or OpenAI's."""
+    if path.startswith(OPENAI_PREFIX):
+        return openai_error(status, code, detail, retry_after=retry_after)
+    return problem(status, code, detail, retry_after=retry_after)
+
+
 def install_problem_handlers(app: FastAPI) -> None:
     """Makes every error of `app` a problem body."""
 
     @app.exception_handler(ApiError)
-    async def _api_error(_request: Request, exc: ApiError) -> JSONResponse:
-        return problem(exc.status, exc.code, exc.message, retry_after=exc.retry_after)
+    async def _api_error(request: Request, exc: ApiError) -> JSONResponse:
+        return refusal(request.url.path, exc.status, exc.code, exc.message, retry_after=exc.retry_after)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(_request: Request, exc: RequestValidationError) -> JSONResponse:
+    async def _invalid(request: Request, exc: RequestValidationError) -> JSONResponse:
         status = 400 if any(e["type"] == "json_invalid" for e in exc.errors()) else 422
-        return problem(status, InvalidRequest.code, "; ".join(_fault(e) for e in exc.errors()))
+        return refusal(
+            request.url.path, status, InvalidRequest.code, "; ".join(_fault(e) for e in exc.errors())
+        )
 
     @app.exception_handler(HTTPException)
-    async def _http(_request: Request, exc: HTTPException) -> JSONResponse:
-        response = problem(exc.status_code, "http_error", str(exc.detail))
+    async def _http(request: Request, exc: HTTPException) -> JSONResponse:
+        response = refusal(request.url.path, exc.status_code, "http_error", str(exc.detail))
         response.headers.update(exc.headers or {})
         return response
 
     @app.exception_handler(RedisError)
-    async def _state(_request: Request, _exc: RedisError) -> JSONResponse:
-        return problem(
+    async def _state(request: Request, _exc: RedisError) -> JSONResponse:
+        return refusal(
+            request.url.path,
             503,
             StateUnavailable.code,
             "대화 저장소에 연결할 수 없습니다. 잠시 후 다시 시도해 주세요.",
@@ -75,8 +89,9 @@ def install_problem_handlers(app: FastAPI) -> None:
         )
 
     @app.exception_handler(IndexError_)
-    async def _index(_request: Request, _exc: IndexError_) -> JSONResponse:
-        return problem(
+    async def _index(request: Request, _exc: IndexError_) -> JSONResponse:
+        return refusal(
+            request.url.path,
             503,
             SearchUnavailable.code,
             "FAQ 검색을 지금 사용할 수 없습니다. 잠시 후 다시 시도해 주세요.",

@@ -1,0 +1,1 @@
+"""What OpenAI's API looks like on the wire: requests, completions, errors, model names."""
