@@ -14,7 +14,7 @@ from retrieval.extract_units import Unit, split_units, without_connective
 from retrieval.prompt import Passage
 from retrieval.tokenizer import KoreanTokenizer
 
-_ADDS = 0.3
+_ADDS = 0.4
 _ADDED_CHARS, _SENTENCE_MAX = 120, 400
 _MARKS = {"bullet": "· ", "note": "※ ", "example": "예) "}
 _GOES_ON = "※ 다음 단계는 출처의 FAQ에 이어집니다."
