@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from api.gateway import Gateway
 from api.limits import BodyLimit
 from api.logs import configure_logs
 from api.problems import install_problem_handlers
@@ -36,6 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
+    app.add_middleware(Gateway, max_bytes=settings.server.max_raw_body_bytes)
     app.add_middleware(RequestLog)
     install_problem_handlers(app)
     for area in (chat, chat_socket, sessions, faqs, providers, openai, operations):

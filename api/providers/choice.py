@@ -123,15 +123,22 @@ class Providers:
             outcome = "rejected" if isinstance(exc, ProviderRejected) else "failed"
             raise
         finally:
-            if self.stats is not None:
-                self.stats.record(
-                    name,
-                    outcome,
-                    usage=usage,
-                    first_token_s=first_token_s,
-                    total_s=time.perf_counter() - started,
-                )
-            await self._tell_breaker(name, outcome, began=first_token_s is not None)
+            total_s = time.perf_counter() - started
+            await self.settle(name, outcome, usage=usage, first_token_s=first_token_s, total_s=total_s)
+
+    async def settle(
+        self,
+        name: str,
+        outcome: Outcome,
+        *,
+        usage: Usage | None,
+        first_token_s: float | None,
+        total_s: float,
+    ) -> None:
+        """Counts one use of a provider and tells its breaker; follows every `breaker.enter`."""
+        if self.stats is not None:
+            self.stats.record(name, outcome, usage=usage, first_token_s=first_token_s, total_s=total_s)
+        await self._tell_breaker(name, outcome, began=first_token_s is not None)
 
     async def _tell_breaker(self, name: str, outcome: Outcome, *, began: bool) -> None:
         """A refused request says nothing of the next one; an answer that was left, if it had begun."""

@@ -48,9 +48,9 @@ class OpenAICompatible:
 
     def __init__(self, name: str, endpoint: Endpoint, upstream: Upstream, *, mask: bool = True) -> None:
         self.name, self.model, self.third_party = name, endpoint.model, endpoint.third_party
-        self._endpoint, self._upstream = endpoint, upstream
+        self.endpoint, self.upstream = endpoint, upstream
         self._mask = mask and endpoint.third_party
-        self._price = Price(endpoint.usd_per_million_input, endpoint.usd_per_million_output)
+        self.price = Price(endpoint.usd_per_million_input, endpoint.usd_per_million_output)
 
     async def stream(self, prompt: GroundedPrompt, options: GenerationOptions) -> AsyncGenerator[Chunk]:
         """Streams the answer; every chunk carries the usage so far.
@@ -62,7 +62,7 @@ class OpenAICompatible:
         """
         self._check_key()
         body = self._body(_masked(prompt) if self._mask else prompt, options)
-        deadline = asyncio.get_running_loop().time() + self._endpoint.first_token_timeout_s
+        deadline = asyncio.get_running_loop().time() + self.endpoint.first_token_timeout_s
         attempt, shown = 0, False
         while True:
             try:
@@ -74,7 +74,7 @@ class OpenAICompatible:
             except ProviderError as exc:
                 wait = backoff(attempt, exc.retry_after)
                 late = asyncio.get_running_loop().time() + wait >= deadline
-                if shown or late or not exc.retryable or attempt >= self._endpoint.max_retries:
+                if shown or late or not exc.retryable or attempt >= self.endpoint.max_retries:
                     raise
                 log.info("provider_retry", provider=self.name, error=exc.message, wait_s=round(wait, 2))
             attempt += 1
@@ -85,8 +85,8 @@ class OpenAICompatible:
         self._check_key()
         try:
             async with asyncio.timeout(_PROBE_S):
-                response = await self._upstream.send("GET", "/models")
-                with self._upstream.reading(response) as content:
+                response = await self.upstream.send("GET", "/models")
+                with self.upstream.reading(response) as content:
                     listed = await content.read() if response.status == 200 else b""
                     if response.status not in (200, 404, 405):
                         raise await self._refusal(response)
@@ -99,15 +99,15 @@ class OpenAICompatible:
     async def _attempt(self, body: dict[str, Any], deadline: float) -> AsyncGenerator[Chunk]:
         """One request; `deadline` (loop time) is for its first token."""
         completion, loop = self._completion(body), asyncio.get_running_loop()
-        between_s = self._endpoint.between_tokens_timeout_s
+        between_s = self.endpoint.between_tokens_timeout_s
         content = json.dumps(body, ensure_ascii=False).encode()
         try:
             async with asyncio.timeout_at(deadline):
-                response = await self._upstream.send("POST", "/chat/completions", body=content)
+                response = await self.upstream.send("POST", "/chat/completions", body=content)
         except TimeoutError as exc:
             raise self._late("첫 응답을") from exc
         visible = False
-        with self._upstream.reading(response) as stream:
+        with self.upstream.reading(response) as stream:
             await self._check(response)
             events = EventStream(stream)
             while not completion.overlong:
@@ -136,8 +136,8 @@ class OpenAICompatible:
 
     def _completion(self, body: dict[str, Any]) -> Completion:
         chars = sum(len(message["content"]) for message in body["messages"])
-        bound = int(body.get(self._endpoint.max_tokens_field) or _DEFAULT_MAX_TOKENS)
-        return Completion(chars, bound, self._price, opens_thinking=self._endpoint.opens_thinking)
+        bound = int(body.get(self.endpoint.max_tokens_field) or _DEFAULT_MAX_TOKENS)
+        return Completion(chars, bound, self.price, opens_thinking=self.endpoint.opens_thinking)
 
     async def _next(self, events: EventStream, completion: Completion, deadline: float) -> bytes | None:
         """The next event; None at the end. Once the answer is complete, nothing fails any more."""
@@ -192,7 +192,7 @@ class OpenAICompatible:
         return ProviderTimeout(self.name, f"'{self.name}'이(가) {what} 제때 보내지 않았습니다.")
 
     def _check_key(self) -> None:
-        if self.third_party and not self._endpoint.api_key.get_secret_value():
+        if self.third_party and not self.endpoint.api_key.get_secret_value():
             variable = f"{ENV_PREFIX}PROVIDERS__ENDPOINTS__{self.name.upper()}__API_KEY"
             raise ProviderRejected(
                 self.name, f"provider '{self.name}'의 API 키가 없습니다. {variable}를 설정해 주세요."
@@ -205,13 +205,13 @@ class OpenAICompatible:
             "messages": prompt.messages(),
             "stream": True,
             "stream_options": {"include_usage": True},
-            self._endpoint.max_tokens_field: options.max_tokens or _DEFAULT_MAX_TOKENS,
+            self.endpoint.max_tokens_field: options.max_tokens or _DEFAULT_MAX_TOKENS,
             "temperature": options.temperature,
             "top_p": options.top_p,
             "stop": list(options.stop) or None,
             "seed": options.seed,
             "user": options.user,
-        } | self._endpoint.extra_body
+        } | self.endpoint.extra_body
         return {key: value for key, value in given.items() if value is not None}
 
 

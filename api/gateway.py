@@ -1,0 +1,232 @@
+"""Raw models: a chat completion goes to its provider and comes back byte by byte.
+
+The request is authorised, validated and counted; only the value of its `model` is exchanged.
+What comes back is never decoded: the bytes received are the bytes sent. An ASGI layer in front of
+the routes, since a route's machinery costs more than all of this. Everything but raw chat
+completions passes through, with its body given again.
+
+Knows no retrieval and no conversation: personal data is not masked here, as nothing is changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import ClientResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import ApiError, ProviderError, ProviderRejected
+from api.events import Usage
+from api.openai.errors import error_event
+from api.openai.models import FAQ
+from api.openai.raw_body import Malformed, RawBody, read_body
+from api.problems import refusal
+from api.providers.openai_compatible import OpenAICompatible
+
+if TYPE_CHECKING:
+    from api.providers.stats import Outcome
+    from api.services import Services
+
+log = structlog.get_logger(__name__)
+PATH = "/v1/chat/completions"
+_PASSED = frozenset({b"content-type", b"content-length", b"content-encoding", b"retry-after"})
+_PASSED_PREFIXES = (b"x-ratelimit-", b"openai-")
+_PROMPT = re.compile(rb'"prompt_tokens"\s*:\s*(\d{1,12})')
+_COMPLETION = re.compile(rb'"completion_tokens"\s*:\s*(\d{1,12})')
+_TAIL = 4096
+
+
+class _Route:
+    """What the request log calls these requests."""
+
+    path = PATH
+
+
+class Gateway:
+    """ASGI middleware that answers raw chat completions itself."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        """`max_bytes`: of a raw request's body."""
+        self._app, self._max = app, max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a raw chat completion; passes anything else on."""
+        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        services: Services = scope["app"].state.services
+        messages = await _read(receive, self._max)
+        try:
+            raw = read_body(b"".join(message.get("body", b"") for message in messages))
+            provider = _provider(raw.model, services)
+        except Malformed:
+            provider = None
+        if provider is None:
+            await self._app(scope, _again(messages, receive), send)
+            return
+        scope["route"] = _Route
+        await _Relay(services, provider, raw, send).run(scope, receive)
+
+
+@dataclass(slots=True)
+class _Relay:
+    """One raw request."""
+
+    services: Services
+    provider: OpenAICompatible
+    raw: RawBody
+    send: Send
+    started: float = 0.0
+    first_s: float | None = None
+    streams: bool = False
+    begun: bool = False
+    tail: bytes = b""
+    outcome: Outcome = "left"
+
+    async def run(self, scope: Scope, receive: Receive) -> None:
+        """Carries it out; a fault is told in OpenAI's shape, or in the stream once that began."""
+        access = self.services.access
+        try:
+            caller = await access.admit(await access.identify(scope), "raw")
+            with access.slots.raw(caller.key):
+                self.raw.check()
+                breaker = self.services.providers.breaker
+                if breaker is not None:
+                    await breaker.enter(self.provider.name)
+                try:
+                    await self._relay(receive)
+                finally:
+                    await self._settle()
+        except ApiError as exc:
+            if not self.begun:
+                response = refusal(PATH, exc.status, exc.code, exc.message, retry_after=exc.retry_after)
+                await response(scope, receive, self.send)
+            elif self.streams:
+                event = b"\n\n" + error_event(exc.status, exc.code, exc.message)
+                await self.send({"type": "http.response.body", "body": event})
+            else:
+                # Only a closed connection tells that a body of unknown length is not whole.
+                raise
+
+    async def _relay(self, receive: Receive) -> None:
+        endpoint, upstream = self.provider.endpoint, self.provider.upstream
+        _, _, name = self.raw.model.partition("/")
+        streams = self.raw.fields.get("stream") is True
+        idle_s = max(endpoint.first_token_timeout_s, endpoint.between_tokens_timeout_s)
+        if not streams:
+            idle_s = max(idle_s, self.services.settings.turns.timeout_s)
+        body = self.raw.naming(name)
+        gone = asyncio.ensure_future(_gone(receive))
+        task = asyncio.current_task()
+        gone.add_done_callback(lambda ended: None if ended.cancelled() or not task else task.cancel())
+        self.started = time.perf_counter()
+        try:
+            response = await upstream.send("POST", "/chat/completions", body=body, idle_s=idle_s)
+            with upstream.reading(response) as content:
+                await self._begin(response, streams)
+                while chunk := await content.readany():
+                    if self.first_s is None:
+                        self.first_s = time.perf_counter() - self.started
+                    self.tail = self.tail[-_TAIL:] + chunk if len(chunk) < _TAIL else chunk[-_TAIL:]
+                    await self.send({"type": "http.response.body", "body": chunk, "more_body": True})
+            self.outcome = _outcome(response.status)
+            await self.send({"type": "http.response.body", "body": b""})
+        except asyncio.CancelledError:
+            if not task or not gone.done():
+                raise
+            # The caller has left; leaving `reading` has hung up on the provider.
+            task.uncancel()
+        except ProviderError as exc:
+            self.outcome = "rejected" if isinstance(exc, ProviderRejected) else "failed"
+            raise
+        finally:
+            gone.cancel()
+
+    async def _begin(self, response: ClientResponse, streams: bool) -> None:
+        """Sends status and headers."""
+        if response.status in (401, 403):
+            # The caller's key is good; it is ours that the provider does not take.
+            name = self.provider.name
+            log.error("gateway_key_refused", provider=name, status=response.status)
+            raise ProviderRejected(name, f"'{name}' 서버가 이 서버의 API 키를 받지 않았습니다.")
+        headers = [
+            (name, value)
+            for name, value in ((name.lower(), value) for name, value in response.raw_headers)
+            if name in _PASSED or name.startswith(_PASSED_PREFIXES)
+        ]
+        self.streams = streams and response.content_type == "text/event-stream"
+        if self.streams:
+            headers += [(b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+        self.begun = True
+        await self.send({"type": "http.response.start", "status": response.status, "headers": headers})
+
+    async def _settle(self) -> None:
+        """Counts the request and tells the breaker."""
+        metrics, name, usage = self.services.metrics, self.provider.name, None
+        prompt, completion = _PROMPT.findall(self.tail), _COMPLETION.findall(self.tail)
+        if prompt and completion:
+            counts = int(prompt[-1]), int(completion[-1])
+            usage = Usage(
+                prompt_tokens=counts[0],
+                completion_tokens=counts[1],
+                cost_usd=self.provider.price.of(*counts),
+            )
+            metrics.tokens.labels(name, "prompt").inc(counts[0])
+            metrics.tokens.labels(name, "completion").inc(counts[1])
+            metrics.cost.labels(name).inc(usage.cost_usd)
+        await self.services.providers.settle(
+            name,
+            self.outcome,
+            usage=usage,
+            first_token_s=self.first_s,
+            total_s=time.perf_counter() - self.started,
+        )
+
+
+def _provider(model: str, services: Services) -> OpenAICompatible | None:
+    """The endpoint of a raw model's name; None for any other name."""
+    name, slash, rest = model.partition("/")
+    providers = services.providers
+    if name == FAQ or not slash or not rest or name not in providers.names:
+        return None
+    provider = providers.get(name)
+    return provider if isinstance(provider, OpenAICompatible) else None
+
+
+async def _read(receive: Receive, most: int) -> list[Message]:
+    """The body's messages, up to `most` bytes: what is longer is refused by who reads the rest."""
+    messages, size = [], 0
+    while True:
+        message = await receive()
+        messages.append(message)
+        size += len(message.get("body", b""))
+        if message["type"] != "http.request" or not message.get("more_body") or size > most:
+            return messages
+
+
+def _again(messages: Sequence[Message], receive: Receive) -> Receive:
+    """A `receive` that gives the messages already read once more."""
+    left = list(messages)
+
+    async def again() -> Message:
+        return left.pop(0) if left else await receive()
+
+    return again
+
+
+async def _gone(receive: Receive) -> None:
+    """Returns when the caller has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _outcome(status: int) -> Outcome:
+    if status < 400:
+        return "answered"
+    return "failed" if status == 429 or status >= 500 else "rejected"

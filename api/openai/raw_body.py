@@ -1,0 +1,120 @@
+"""The body of a raw chat completion: checked, its model named anew, everything else as it came.
+
+Walks the members of the outermost object, so that a `model` inside a tool or a message is never
+taken for the request's own. Knows JSON's text, not what its fields mean.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from json.decoder import scanstring  # type: ignore[attr-defined]
+from typing import Any, NoReturn
+
+from api.errors import InvalidRequest
+
+_BLANKS = re.compile(r"[ \t\n\r]+")
+
+
+class Malformed(ValueError):
+    """The text is no JSON object, or not one that every reader understands alike."""
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise Malformed(f"{constant} is not JSON")
+
+
+_value_at = json.JSONDecoder(parse_constant=_refuse).raw_decode
+
+
+@dataclass(frozen=True, slots=True)
+class RawBody:
+    """A request body.
+
+    Attributes:
+        text: all of it.
+        fields: what was decoded: only to be looked at, never sent.
+        model_at: where the value of `model` begins and ends in `text`.
+    """
+
+    text: str
+    fields: dict[str, Any]
+    model_at: tuple[int, int]
+
+    @property
+    def model(self) -> str:
+        """The model asked for."""
+        return str(self.fields["model"])
+
+    def check(self) -> None:
+        """Raises `InvalidRequest` where no server could answer."""
+        messages, stream = self.fields.get("messages"), self.fields.get("stream")
+        if not isinstance(messages, list) or not messages:
+            raise InvalidRequest("messages: 하나 이상의 메시지가 필요합니다.")
+        if not all(isinstance(message, dict) for message in messages):
+            raise InvalidRequest("messages: 메시지는 JSON 객체여야 합니다.")
+        if stream is not None and not isinstance(stream, bool):
+            raise InvalidRequest("stream: true 또는 false여야 합니다.")
+
+    def naming(self, model: str) -> bytes:
+        """The body with another model; every other byte as it was."""
+        start, end = self.model_at
+        return f"{self.text[:start]}{json.dumps(model)}{self.text[end:]}".encode()
+
+
+def read_body(body: bytes) -> RawBody:
+    """Reads a body. Raises `Malformed`, also where `model` is missing, no text, or named twice."""
+    try:
+        text = body.decode()
+        fields: dict[str, Any] = {}
+        model_at = None
+        for key, value, start, end in _members(text):
+            if key == "model":
+                if model_at is not None:
+                    raise Malformed("two models")
+                model_at = start, end
+            fields[key] = value
+    except (ValueError, RecursionError) as exc:
+        raise Malformed(str(exc)) from exc
+    if model_at is None or not isinstance(fields["model"], str):
+        raise Malformed("no model")
+    return RawBody(text, fields, model_at)
+
+
+def _members(text: str) -> Iterator[tuple[str, Any, int, int]]:
+    """Key, value, and where the value begins and ends, of each member of the outermost object."""
+    at = _expect(text, 0, "{")
+    if text[at : at + 1] == "}":
+        at += 1
+    else:
+        while True:
+            if text[at : at + 1] != '"':
+                raise Malformed(f"a key is missing at {at}")
+            key, at = scanstring(text, at + 1, True)
+            start = _expect(text, at, ":")
+            value, end = _value_at(text, start)
+            yield key, value, start, end
+            at = _skip(text, end)
+            if text[at : at + 1] == "}":
+                at += 1
+                break
+            at = _expect(text, at, ",")
+    if _skip(text, at) != len(text):
+        raise Malformed(f"more than one value at {at}")
+
+
+def _expect(text: str, at: int, sign: str) -> int:
+    """The position after `sign` and the blanks around it."""
+    at = _skip(text, at)
+    if text[at : at + 1] != sign:
+        raise Malformed(f"{sign!r} is missing at {at}")
+    return _skip(text, at + 1)
+
+
+def _skip(text: str, at: int) -> int:
+    if text[at : at + 1] not in " \t\n\r":
+        return at
+    match = _BLANKS.match(text, at)
+    return match.end() if match else at
