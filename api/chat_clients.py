@@ -80,7 +80,7 @@ class LocalChat:
     async def ask(self, question: Question) -> AsyncGenerator[TurnEvent]:
         """Starts a turn and follows it to its end."""
         begun = await ask(self._services, self._caller, question)
-        async with aclosing(self._services.turns.follow(begun.turn_id)) as events:
+        async with aclosing(self._services.follow(begun.turn_id)) as events:
             async for _, event in events:
                 yield event
 

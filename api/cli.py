@@ -34,20 +34,38 @@ def _root(
 
 
 def _mount() -> None:
-    from api.commands import bench, chat, index, keys, search, serve, settings
+    from api.commands import (
+        bench,
+        calibrate,
+        chat,
+        evaluate,
+        index,
+        keys,
+        search,
+        serve,
+        settings,
+        train,
+        worker,
+    )
 
     app.command("serve")(serve.serve)
     app.command("chat")(chat.chat)
     app.command("bench")(bench.bench)
     app.add_typer(index.app, name="index")
     app.add_typer(keys.app, name="keys")
+    app.command("worker")(worker.worker)
+    app.add_typer(worker.turns, name="turns")
     app.command("search")(search.search)
+    app.add_typer(evaluate.app, name="eval")
+    app.command("calibrate")(calibrate.calibrate)
+    app.command("train-ranker")(train.train_ranker)
     app.command("settings")(settings.show)
 
 
 def main() -> None:
     """Runs the command; an expected fault is one line on stderr and exit status 1."""
     from api.errors import ApiError
+    from api.evaluation.rows import CasesError
     from api.settings import SettingsError
     from retrieval.errors import RetrievalError
 
@@ -55,7 +73,7 @@ def main() -> None:
     _mount()
     try:
         app()
-    except (ApiError, RetrievalError, SettingsError, OSError) as exc:
+    except (ApiError, CasesError, RetrievalError, SettingsError, OSError) as exc:
         Console(stderr=True, style="red", highlight=False, soft_wrap=True).print(
             f"error: {exc}", markup=False
         )

@@ -33,6 +33,10 @@ class Metrics:
         self.turns = Counter("smartstore_turns", "Finished turns", ("provider", "verdict"), registry=registry)
         self.turn_errors = Counter("smartstore_turn_errors", "Failed turns", ("code",), registry=registry)
         self.turns_running = Gauge("smartstore_turns_running", "Turns running here", registry=registry)
+        self.turns_followed = Gauge("smartstore_turns_followed", "Readers served here", registry=registry)
+        self.queue_depth = Gauge(
+            "smartstore_queue_depth", "Messages that wait", ("queue",), registry=registry
+        )
         self.first_delta = Histogram(
             "smartstore_first_delta_seconds", "Turn start to the first piece of the answer", ("provider",),
             buckets=_SECONDS, registry=registry,

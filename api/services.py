@@ -7,14 +7,16 @@ in reverse.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
+from prometheus_client import start_http_server
 
 from api.answer_cache import AnswerCache, CachedConversation, answer_version
 from api.auth import Access
+from api.broker import Broker, open_broker
 from api.context import ContextResolver
 from api.conversation import Conversation
 from api.errors import StateUnavailable
@@ -26,17 +28,21 @@ from api.loopback import is_loopback
 from api.metrics import Metrics, ObservedConversation
 from api.providers.choice import Providers
 from api.providers.factory import open_providers
+from api.queue_watch import watch_queues
 from api.rate_limits import RateLimits, TurnSlots
 from api.settings import Settings, SettingsError
+from api.sse import NumberedEvent
 from api.state.connection import State, open_state
 from api.state.event_log import EventLog
 from api.state.sessions import Sessions
 from api.state.turns import TurnRecords
 from api.turns.base import TurnRunner
 from api.turns.inline import InlineRunner
+from api.turns.queued import QueuedRunner
 from api.turns.run import Conversation as AnyConversation
 from api.turns.run import RunLimits
 from api.turns.signals import Signals
+from api.worker import TurnWorker
 from retrieval.corpus import read_corpus
 from retrieval.errors import IndexMismatch
 from retrieval.expansions import read_expansions
@@ -81,6 +87,13 @@ class Services:
     def providers(self) -> Providers:
         """The providers a request may choose from."""
         return self.engine.conversation.providers
+
+    async def follow(self, turn_id: str, after: int = 0) -> AsyncGenerator[NumberedEvent]:
+        """Numbered events of a turn above `after`, replayed and live, to its end; counted."""
+        with self.metrics.turns_followed.track_inprogress():
+            async with aclosing(self.turns.follow(turn_id, after)) as events:
+                async for item in events:
+                    yield item
 
 
 def open_searcher(settings: Settings) -> Searcher:
@@ -127,39 +140,132 @@ async def open_engine(settings: Settings, *, state: State | None = None) -> Asyn
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Opens state, engine and runner; turns that still run are drained at the end."""
-    data_dir = settings.path(settings.data_dir)
-    url = settings.state.url.get_secret_value()
     async with (
-        open_state(url, data_dir=data_dir / "state", prefix=settings.state.prefix) as state,
+        _open_state(settings) as state,
         open_engine(settings, state=state) as engine,
         refresh_index(engine.searcher, settings),
+        _open_turns(settings, state) as parts,
+        _open_runner(settings, parts, lambda: _observed(engine, state, settings, parts)) as runner,
     ):
-        metrics = Metrics()
-        sessions = Sessions(
-            state, ttl_s=settings.state.session_ttl_s, max_turns=settings.state.max_session_turns
-        )
-        turns = TurnRecords(
-            state, EventLog(state, ttl_s=settings.state.turn_ttl_s), sessions, ttl_s=settings.state.turn_ttl_s
-        )
-        signals = Signals(state, turns.stop_channel)
-        limits = RunLimits(
-            turn_s=settings.turns.timeout_s,
-            unfollowed_s=settings.turns.abandoned_grace_s,
-            memory_turns=settings.conversation.history_turns,
-        )
-        runner = InlineRunner(
-            ObservedConversation(_cached(engine, state, settings), metrics),
-            turns,
-            signals,
-            limits=limits,
-            max_turns=settings.turns.max_concurrent,
-        )
         access = open_access(settings, state)
+        sessions, turns, metrics = parts.turns.sessions, parts.turns, parts.metrics
+        yield Services(settings, engine, state, sessions, turns, runner, metrics, access)
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings) -> AsyncIterator[TurnWorker]:
+    """Opens what a worker needs and begins to take turns; they are drained at the end."""
+    async with (
+        _open_state(settings) as state,
+        open_engine(settings, state=state) as engine,
+        refresh_index(engine.searcher, settings),
+        _open_turns(settings, state) as parts,
+        _open_broker(settings) as broker,
+    ):
+        conversation = _observed(engine, state, settings, parts)
+        worker = TurnWorker(
+            broker,
+            conversation,
+            parts.turns,
+            parts.signals,
+            limits=parts.limits,
+            concurrency=settings.queue.concurrency,
+        )
+        await worker.start()
         try:
-            yield Services(settings, engine, state, sessions, turns, runner, metrics, access)
+            async with watch_queues(broker, parts.metrics), _metrics_server(settings, parts.metrics):
+                yield worker
         finally:
-            await runner.drain(settings.turns.drain_s)
-            await signals.aclose()
+            await worker.drain(settings.turns.drain_s)
+
+
+@asynccontextmanager
+async def _metrics_server(settings: Settings, metrics: Metrics) -> AsyncIterator[None]:
+    """Serves a worker's metrics where the settings name a port."""
+    if not settings.queue.metrics_port:
+        yield
+        return
+    server, thread = start_http_server(settings.queue.metrics_port, registry=metrics.registry)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """What running a turn needs besides the conversation."""
+
+    turns: TurnRecords
+    signals: Signals
+    limits: RunLimits
+    metrics: Metrics
+
+
+def _open_state(settings: Settings) -> AbstractAsyncContextManager[State]:
+    url, data_dir = settings.state.url.get_secret_value(), settings.path(settings.data_dir)
+    return open_state(url, data_dir=data_dir / "state", prefix=settings.state.prefix)
+
+
+@asynccontextmanager
+async def _open_turns(settings: Settings, state: State) -> AsyncIterator[_Turns]:
+    kept = settings.state
+    sessions = Sessions(state, ttl_s=kept.session_ttl_s, max_turns=kept.max_session_turns)
+    log = EventLog(state, ttl_s=kept.turn_ttl_s)
+    queued = settings.turns.runner == "queued"
+    turns = TurnRecords(
+        state, log, sessions, ttl_s=kept.turn_ttl_s, patience_s=settings.queue.redelivery_s if queued else 5.0
+    )
+    limits = RunLimits(
+        turn_s=settings.turns.timeout_s,
+        unfollowed_s=settings.turns.abandoned_grace_s,
+        memory_turns=settings.conversation.history_turns,
+    )
+    signals = Signals(state, turns.stop_channel)
+    try:
+        yield _Turns(turns, signals, limits, Metrics())
+    finally:
+        await signals.aclose()
+
+
+def _open_broker(settings: Settings) -> AbstractAsyncContextManager[Broker]:
+    queue = settings.queue
+    return open_broker(
+        queue.url.get_secret_value(),
+        prefix=queue.prefix,
+        max_length=queue.max_length,
+        max_deliveries=queue.max_deliveries,
+    )
+
+
+@asynccontextmanager
+async def _open_runner(
+    settings: Settings, parts: _Turns, conversation: Callable[[], AnyConversation]
+) -> AsyncIterator[TurnRunner]:
+    """The runner that the settings name."""
+    match settings.turns.runner:
+        case "queued":
+            async with _open_broker(settings) as broker, watch_queues(broker, parts.metrics):
+                yield QueuedRunner(parts.turns, broker)
+        case "inline":
+            runner = InlineRunner(
+                conversation(),
+                parts.turns,
+                parts.signals,
+                limits=parts.limits,
+                max_turns=settings.turns.max_concurrent,
+            )
+            try:
+                yield runner
+            finally:
+                await runner.drain(settings.turns.drain_s)
+
+
+def _observed(engine: Engine, state: State, settings: Settings, parts: _Turns) -> AnyConversation:
+    """The conversation as turns run it: cached, and counted."""
+    return ObservedConversation(_cached(engine, state, settings), parts.metrics)
 
 
 def _cached(engine: Engine, state: State, settings: Settings) -> AnyConversation:

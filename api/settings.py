@@ -93,6 +93,18 @@ class TurnSettings(_Section):
     drain_s: float = Field(20.0, ge=0)
 
 
+class QueueSettings(_Section):
+    """RabbitMQ: queued turns and jobs."""
+
+    url: SecretStr = SecretStr("amqp://guest:guest@127.0.0.1:5672/")
+    prefix: str = "smartstore"
+    max_length: int = Field(1000, ge=1, description="turns that may wait; more get 503")
+    max_deliveries: int = Field(5, ge=1, description="then a turn goes to the dead letters")
+    concurrency: int = Field(16, ge=1, description="turns a worker runs at the same time")
+    metrics_port: int = Field(0, ge=0, le=65535, description="where a worker serves /metrics; 0: nowhere")
+    redelivery_s: float = Field(90.0, gt=0, description="a turn without a worker for so long counts as lost")
+
+
 class ConversationSettings(_Section):
     """What an answer is made from."""
 
@@ -188,6 +200,7 @@ class Settings(BaseSettings):
     embedder: EmbedderSettings = EmbedderSettings()
     state: StateSettings = StateSettings()
     turns: TurnSettings = TurnSettings()
+    queue: QueueSettings = QueueSettings()
     conversation: ConversationSettings = ConversationSettings()
     providers: ProviderSettings = ProviderSettings()
     auth: AuthSettings = AuthSettings()

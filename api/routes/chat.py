@@ -81,7 +81,7 @@ async def stop(turn_id: str, services: ServicesDep, caller: CallerDep) -> Respon
 
 
 def _events(services: Services, turn_id: str, *, after: int, session_id: str = "") -> StreamingResponse:
-    following = services.turns.follow(turn_id, after)
+    following = services.follow(turn_id, after)
     headers = _HEADERS | {"X-Turn-Id": turn_id} | ({"X-Session-Id": session_id} if session_id else {})
     body = sse.stream(following, heartbeat_s=services.settings.server.heartbeat_s)
     return StreamingResponse(body, media_type="text/event-stream", headers=headers)

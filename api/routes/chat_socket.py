@@ -116,7 +116,7 @@ class _Connection:
 
     async def _relay(self, turn_id: str, after: int) -> None:
         try:
-            async with aclosing(self._services.turns.follow(turn_id, after)) as events:
+            async with aclosing(self._services.follow(turn_id, after)) as events:
                 async for number, event in events:
                     await self._send(turn_id, number, event)
         except ApiError as exc:

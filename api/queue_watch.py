@@ -1,0 +1,33 @@
+"""Keeps the gauge of waiting messages current. Knows queues and the metric, nothing of turns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from api.broker import WORK, Broker
+from api.errors import QueueUnavailable
+from api.metrics import Metrics
+
+_EVERY_S = 5.0
+
+
+@asynccontextmanager
+async def watch_queues(broker: Broker, metrics: Metrics) -> AsyncIterator[None]:
+    """Looks at the queues every few seconds for as long as the context is open."""
+    task = asyncio.create_task(_watch(broker, metrics), name="queue-watch")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _watch(broker: Broker, metrics: Metrics) -> None:
+    while True:
+        for work in WORK:
+            with suppress(QueueUnavailable):
+                metrics.queue_depth.labels(work).set(await broker.depth(work))
+        await asyncio.sleep(_EVERY_S)
