@@ -58,7 +58,7 @@ export class SourceList {
     this.#items.clear();
     this.panel.replaceChildren();
     if (standalone) {
-      this.panel.append(h("p", { class: "understood" }, "이렇게 이해하고 찾았어요: ", h("q", {}, standalone)));
+      this.panel.append(h("p", { class: "understood" }, "대화를 이어 이렇게 찾았어요: ", h("q", {}, standalone)));
     }
     if (cited.length) this.panel.append(this.#list(cited, "출처"));
     if (others.length) {
