@@ -8,7 +8,7 @@ ifdef FAQ
 export SMARTSTORE_CORPUS__FAQ := $(abspath $(FAQ))
 endif
 
-.PHONY: run test lint lock clean
+.PHONY: run test lint check-deploy lock clean
 
 run: $(VENV)/core
 	@$(BIN)/smartstore index build
@@ -21,6 +21,9 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+check-deploy: $(VENV)/dev
+	$(BIN)/python -m tests.deploy.check_deploy
 
 $(VENV)/core: requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
