@@ -106,6 +106,8 @@ def build_tiny(out: Path, texts: Sequence[str], *, layers: int = 2, hidden: int 
         for parameter in model.parameters():
             if parameter.dim() == 2:
                 torch.nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
+        # The frozen head bounds how sure an adapter can become.
+        torch.nn.init.normal_(model.lm_head.weight, std=3 * hidden**-0.5)
     model.generation_config = GenerationConfig(
         eos_token_id=[tokenizer.eos_token_id], pad_token_id=tokenizer.pad_token_id, do_sample=False
     )

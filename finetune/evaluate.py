@@ -1,0 +1,144 @@
+"""Compares base, adapter in service and candidate on the same cases; writes the verdict into the card.
+
+    python -m finetune.evaluate --adapter var/adapters/faq-… --api http://127.0.0.1:8000 \\
+        --cases ../shared/eval --base vllm-base --current vllm --candidate vllm-candidate \\
+        [--config configs/finetune/….yaml [--current-adapter var/adapters/faq-…]]
+
+`--base`, `--current` and `--candidate` name providers of the running API, each an endpoint with its model.
+With `--config`, the validation loss of all three is measured too, which loads the base model. Without
+`--current` (nothing is in service yet) the candidate is judged against the base. Knows the API by HTTP.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from finetune.adapter import check_fits, read_card, write_card
+from finetune.base_model import open_base, open_tokenizer
+from finetune.config import Config, load_config
+from finetune.encoding import encode_all, read_examples
+from finetune.errors import FinetuneError
+from finetune.losses import token_loss
+from finetune.preflight import resolve_shape
+from finetune.served import Case, play, read_cases
+from finetune.verdict import Measures, judge
+from retrieval.metrics import mean, percentile
+
+
+def evaluate(
+    providers: Mapping[str, str], url: str, cases: Sequence[Case], losses: Mapping[str, Sequence[float]]
+) -> dict[str, Any]:
+    """Plays the cases with every contender and judges the candidate.
+
+    Args:
+        providers: of `base`, `current` (if any) and `candidate`.
+        url: of the running API.
+        cases: what to ask.
+        losses: validation loss by contender, one value per example; may be empty.
+
+    Raises:
+        ServiceError: the API failed.
+    """
+    values: dict[str, dict[str, list[float]]] = {}
+    report: dict[str, Any] = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "cases": len(cases)}
+    for name, provider in providers.items():
+        turns, measured = play(url, provider, cases)
+        values[name] = {
+            measure: [found[measure] for found in measured if measure in found]
+            for measure in ("answers", "scope", "citations")
+            if any(measure in found for found in measured)
+        }
+        if name in losses:
+            values[name]["loss"] = [-loss for loss in losses[name]]
+        report[name] = {
+            "provider": provider,
+            **{measure: round(mean(found), 5) for measure, found in values[name].items()},
+            "first_token_ms_p50": round(percentile([t.first_ms for t in turns if t.first_ms], 0.5), 1),
+            "total_ms_p50": round(percentile([t.total_ms for t in turns], 0.5), 1),
+            "total_ms_p95": round(percentile([t.total_ms for t in turns], 0.95), 1),
+        }
+        if "loss" in report[name]:
+            report[name]["loss"] = -report[name]["loss"]
+    rival = "current" if "current" in providers else "base"
+    report["against"] = rival
+    report["judgement"] = judge(*_paired(values[rival], values["candidate"]))
+    return report
+
+
+def _paired(rival: Measures, candidate: Measures) -> tuple[Measures, Measures]:
+    """The measures that both have (a loss may be known of one alone)."""
+    both = [name for name in candidate if name in rival]
+    return {name: rival[name] for name in both}, {name: candidate[name] for name in both}
+
+
+def validation_losses(config: Config, candidate: Path, current: Path | None) -> dict[str, list[float]]:
+    """Loss of each validation example, by contender, in nats per learnt token.
+
+    Raises:
+        BaseMismatch: an adapter does not fit the base.
+        FinetuneError: base or data cannot be loaded.
+    """
+    from peft import PeftModel
+
+    shape = resolve_shape(config)
+    folders = {"candidate": candidate, **({"current": current} if current else {})}
+    for folder in folders.values():
+        check_fits(folder, shape)
+    tokenizer = open_tokenizer(config.model.base)
+    examples = read_examples(config.data.folder / "validation.jsonl")
+    encoded, _ = encode_all(tokenizer, examples, max_length=config.training.max_length)
+    model = PeftModel.from_pretrained(open_base(config), str(candidate), adapter_name="candidate")
+    losses: dict[str, list[float]] = {}
+    for name, folder in folders.items():
+        if name != "candidate":
+            model.load_adapter(str(folder), adapter_name=name)
+        model.set_adapter(name)
+        losses[name] = [token_loss(model, [example]) for example in encoded]
+    with model.disable_adapter():
+        losses["base"] = [token_loss(model, [example]) for example in encoded]
+    return losses
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Evaluates what the command line names; prints the verdict."""
+    parser = argparse.ArgumentParser(prog="python -m finetune.evaluate", description=__doc__)
+    parser.add_argument("--adapter", type=Path, required=True)
+    parser.add_argument("--api", default="http://127.0.0.1:8000")
+    parser.add_argument("--cases", type=Path, required=True)
+    parser.add_argument("--base", required=True)
+    parser.add_argument("--current", default="")
+    parser.add_argument("--candidate", required=True)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--current-adapter", type=Path)
+    parser.add_argument("--limit", type=int, help="at most so many cases")
+    given = parser.parse_args(argv)
+    providers = {"base": given.base, "current": given.current, "candidate": given.candidate}
+    try:
+        card = read_card(given.adapter)
+        cases = read_cases(given.cases)[: given.limit]
+        losses = {}
+        if given.config is not None:
+            losses = validation_losses(load_config(given.config), given.adapter, given.current_adapter)
+        chosen = {name: provider for name, provider in providers.items() if provider}
+        report = evaluate(chosen, given.api, cases, losses)
+    except FinetuneError as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return 1
+    card["metrics"] = {**card["metrics"], "evaluation": report}
+    write_card(given.adapter, card)
+    for name in chosen:
+        print(f"{name}: {report[name]}")
+    judgement = report["judgement"]
+    print(f"{judgement['verdict']} {card['name']} ({judgement['reason']})")
+    for name, interval in judgement["differences"].items():
+        print(f"  {name}: {interval['mean']:+.4f} [{interval['low']:+.4f}, {interval['high']:+.4f}]")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
