@@ -124,7 +124,7 @@ class CachedConversation:
                     yield event
             return
         started = time.perf_counter()
-        model = self._providers.get(request.provider).model
+        model = self._providers.model_of(request.provider, request.session_id)
         key = self._cache.key(request, index=self._index(), model=model)
         kept = await self._cache.get(key)
         if kept is None:

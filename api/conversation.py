@@ -97,7 +97,7 @@ class Conversation:
         started = time.perf_counter()
         yield TurnStarted(
             turn_id=request.turn_id, session_id=request.session_id,
-            provider=provider.name, model=provider.model,
+            provider=provider.name, model=self.providers.model_of(provider.name, request.session_id),
         )  # fmt: skip
         draft = _Draft(verdict="answered", provider=provider.name)
         with draft.timed("context"):
@@ -146,7 +146,11 @@ class Conversation:
         self, request: TurnRequest, prompt: GroundedPrompt, draft: _Draft
     ) -> AsyncGenerator[TurnEvent]:
         """The provider's stream with its citations checked; a switch starts the text again."""
-        options = replace(request.options, max_tokens=request.options.max_tokens or self._max_tokens)
+        options = replace(
+            request.options,
+            max_tokens=request.options.max_tokens or self._max_tokens,
+            session=request.session_id,
+        )
         draft.citations = CitationFilter(len(prompt.passages))
         async with aclosing(self.providers.stream(draft.provider, prompt, options)) as stream:
             async for item in stream:

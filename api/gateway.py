@@ -121,7 +121,7 @@ class _Relay:
         idle_s = max(endpoint.first_token_timeout_s, endpoint.between_tokens_timeout_s)
         if not streams:
             idle_s = max(idle_s, self.services.settings.turns.timeout_s)
-        body = self.raw.naming(name)
+        body = self.raw.naming(self.provider.served() if name == self.provider.model else name)
         gone = asyncio.ensure_future(_gone(receive))
         task = asyncio.current_task()
         gone.add_done_callback(lambda ended: None if ended.cancelled() or not task else task.cancel())

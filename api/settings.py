@@ -120,6 +120,7 @@ class Endpoint(_Section):
 
     base_url: str
     model: str
+    alias_file: Path | None = Field(None, description="says which adapter `model` stands for")
     api_key: SecretStr = SecretStr("")
     third_party: bool = Field(True, description="text leaves the operator's machines; needs an api_key")
     extra_body: dict[str, Any] = Field({}, description="added to every request; null removes a field")

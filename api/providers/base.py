@@ -24,6 +24,7 @@ class GenerationOptions:
         stop: sequences that end the answer.
         seed: for reproducible sampling where the provider has it.
         user: an opaque id of the end user, passed on to the provider.
+        session: keeps a conversation on one side of an A/B split; never leaves this process.
     """
 
     max_tokens: int | None = None
@@ -32,6 +33,7 @@ class GenerationOptions:
     stop: tuple[str, ...] = ()
     seed: int | None = None
     user: str | None = None
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

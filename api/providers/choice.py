@@ -18,6 +18,7 @@ from api.events import Usage
 from api.providers.base import ChatProvider, Chunk, GenerationOptions
 from api.providers.breaker import CircuitBreaker
 from api.providers.health import HealthProbes
+from api.providers.model_alias import ModelAlias
 from api.providers.stats import Outcome, ProviderStats
 from retrieval.prompt import GroundedPrompt
 
@@ -47,6 +48,7 @@ class Providers:
         breaker: leaves providers alone that keep failing; None asks them every time.
         stats: where answers are counted.
         health: what GET /providers tells.
+        aliases: of the providers whose model stands for another one.
     """
 
     def __init__(
@@ -58,11 +60,13 @@ class Providers:
         breaker: CircuitBreaker | None = None,
         stats: ProviderStats | None = None,
         health: HealthProbes | None = None,
+        aliases: Mapping[str, ModelAlias] | None = None,
     ) -> None:
         self._providers = dict(providers)
         self.default, self.fallback = default, tuple(fallback)
         self.breaker, self.stats = breaker, stats
         self.health = health or HealthProbes({})
+        self._aliases = dict(aliases or {})
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,6 +79,12 @@ class Providers:
         if name not in self._providers:
             raise UnknownProvider(name, self.names)
         return self._providers[name]
+
+    def model_of(self, name: str | None, session_id: str) -> str:
+        """The model that answers this session, aliases resolved. Raises `UnknownProvider`."""
+        provider = self.get(name)
+        alias = self._aliases.get(provider.name)
+        return alias.resolve(session_id) if alias else provider.model
 
     async def stream(
         self, name: str, prompt: GroundedPrompt, options: GenerationOptions

@@ -10,6 +10,7 @@ from api.providers.breaker import CircuitBreaker
 from api.providers.choice import Providers
 from api.providers.extractive import Extractive
 from api.providers.health import HealthProbes, Probe
+from api.providers.model_alias import ModelAlias
 from api.providers.stats import open_stats
 from api.settings import Settings
 from api.state.connection import State
@@ -28,6 +29,7 @@ async def open_providers(
     async with AsyncExitStack() as stack:
         opened: dict[str, ChatProvider] = {"extractive": Extractive(tokenizer)}
         probes: dict[str, Probe] = {}
+        aliases: dict[str, ModelAlias] = {}
         for name, endpoint in chosen.endpoints.items():
             from api.providers.openai_compatible import OpenAICompatible
             from api.providers.upstream import Upstream
@@ -42,7 +44,9 @@ async def open_providers(
                 )
             )
             mask = settings.conversation.mask_personal_data
-            provider = OpenAICompatible(name, endpoint, upstream, mask=mask)
+            if endpoint.alias_file:
+                aliases[name] = ModelAlias(endpoint.model, settings.path(endpoint.alias_file))
+            provider = OpenAICompatible(name, endpoint, upstream, mask=mask, alias=aliases.get(name))
             opened[name], probes[name] = provider, provider.probe
         health = HealthProbes(probes)
         stack.push_async_callback(health.aclose)
@@ -57,4 +61,5 @@ async def open_providers(
             breaker=breaker,
             stats=stats,
             health=health,
+            aliases=aliases,
         )

@@ -21,6 +21,7 @@ from api.masking import mask_personal_data
 from api.providers.base import Chunk, GenerationOptions
 from api.providers.completion_chunks import BadChunk, Completion, Price
 from api.providers.event_stream import EventStream, EventTooLong
+from api.providers.model_alias import ModelAlias
 from api.providers.retry import backoff, retry_after
 from api.providers.upstream import Upstream
 from api.settings import ENV_PREFIX, Endpoint
@@ -42,15 +43,29 @@ class OpenAICompatible:
         endpoint: where it is, what it runs, and how long it may take.
         upstream: open connections to it.
         mask: replace personal data before text leaves for a third party.
+        alias: what the endpoint's model stands for, where that can change.
     """
 
     llm = True
 
-    def __init__(self, name: str, endpoint: Endpoint, upstream: Upstream, *, mask: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        endpoint: Endpoint,
+        upstream: Upstream,
+        *,
+        mask: bool = True,
+        alias: ModelAlias | None = None,
+    ) -> None:
         self.name, self.model, self.third_party = name, endpoint.model, endpoint.third_party
         self.endpoint, self.upstream = endpoint, upstream
         self._mask = mask and endpoint.third_party
+        self._alias = alias
         self.price = Price(endpoint.usd_per_million_input, endpoint.usd_per_million_output)
+
+    def served(self, session: str | None = None) -> str:
+        """The model that answers this session: `model`, or what it stands for."""
+        return self._alias.resolve(session) if self._alias else self.model
 
     async def stream(self, prompt: GroundedPrompt, options: GenerationOptions) -> AsyncGenerator[Chunk]:
         """Streams the answer; every chunk carries the usage so far.
@@ -92,9 +107,9 @@ class OpenAICompatible:
                         raise await self._refusal(response)
         except TimeoutError as exc:
             raise self._late("상태 확인에") from exc
-        names = _model_ids(listed)
-        if names and self.model not in names:
-            raise ProviderRejected(self.name, f"'{self.name}' 서버에 모델 '{self.model}'이(가) 없습니다.")
+        names, model = _model_ids(listed), self.served()
+        if names and model not in names:
+            raise ProviderRejected(self.name, f"'{self.name}' 서버에 모델 '{model}'이(가) 없습니다.")
 
     async def _attempt(self, body: dict[str, Any], deadline: float) -> AsyncGenerator[Chunk]:
         """One request; `deadline` (loop time) is for its first token."""
@@ -201,7 +216,7 @@ class OpenAICompatible:
     def _body(self, prompt: GroundedPrompt, options: GenerationOptions) -> dict[str, Any]:
         """The request's body; the endpoint's extra body comes last, and its nulls remove fields."""
         given = {
-            "model": self.model,
+            "model": self.served(options.session),
             "messages": prompt.messages(),
             "stream": True,
             "stream_options": {"include_usage": True},
