@@ -20,7 +20,7 @@ from typing import Literal
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractQueue, AbstractRobustConnection
-from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, DeliveryError
+from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, DeliveryError, PublishError
 from aiormq.exceptions import ChannelPreconditionFailed
 
 from api.errors import Overloaded, QueueUnavailable
@@ -32,6 +32,7 @@ AWAY = (AMQPError, ChannelInvalidStateError, ConnectionError, TimeoutError, Runt
 _CONFIRM_S = 3.0
 _PAUSE_S = 0.25
 _AWAY_MESSAGE = "대기열에 연결할 수 없습니다. 잠시 후 다시 시도해 주세요."
+_FULL_MESSAGE = "지금은 대기 중인 질문이 많습니다. 잠시 후 다시 시도해 주세요."
 
 
 class Broker:
@@ -66,9 +67,8 @@ class Broker:
 
     async def declare(self, channel: AbstractChannel, work: Work) -> AbstractQueue:
         """The work's queue, with its dead letters behind it."""
-        dead = self.queue_name(work, dead=True)
+        name, dead = self.queue_name(work), self.queue_name(work, dead=True)
         kept = {"x-queue-type": "quorum", "x-max-length": 10 * self._max_length}
-        await channel.declare_queue(dead, durable=True, arguments=kept)
         arguments = {
             "x-queue-type": "quorum",
             "x-max-length": self._max_length,
@@ -78,8 +78,8 @@ class Broker:
             "x-dead-letter-routing-key": dead,
             "x-dead-letter-strategy": "at-least-once",
         }
-        name = self.queue_name(work)
         try:
+            await channel.declare_queue(dead, durable=True, arguments=kept)
             return await channel.declare_queue(name, durable=True, arguments=arguments)
         except ChannelPreconditionFailed as exc:
             raise QueueUnavailable(
@@ -109,16 +109,13 @@ class Broker:
                     message, routing_key=self.queue_name(work), timeout=_CONFIRM_S
                 )
                 return
-            except DeliveryError as exc:
-                raise Overloaded(
-                    "지금은 대기 중인 질문이 많습니다. 잠시 후 다시 시도해 주세요.", retry_after=5
-                ) from exc
             except AWAY as exc:
+                # A returned message (PublishError) had no queue to go to: it is declared again.
+                if isinstance(exc, DeliveryError) and not isinstance(exc, PublishError):
+                    raise Overloaded(_FULL_MESSAGE, retry_after=5) from exc
                 self._publishing = None
                 if time.monotonic() > deadline:
-                    raise QueueUnavailable(
-                        "대기열에 연결할 수 없습니다. 잠시 후 다시 시도해 주세요."
-                    ) from exc
+                    raise QueueUnavailable(_AWAY_MESSAGE, retry_after=3) from exc
                 log.warning("publish_retried", queue=self.queue_name(work), error=repr(exc))
                 await asyncio.sleep(_PAUSE_S)
 
@@ -155,7 +152,9 @@ class Broker:
     async def _channel(self) -> AbstractChannel:
         async with self._opening:
             if self._publishing is None or self._publishing.is_closed:
-                channel = await asyncio.wait_for(self.connection.channel(publisher_confirms=True), _CONFIRM_S)
+                channel = await asyncio.wait_for(
+                    self.connection.channel(publisher_confirms=True, on_return_raises=True), _CONFIRM_S
+                )
                 for work in WORK:
                     await self.declare(channel, work)
                 self._publishing = channel

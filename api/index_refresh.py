@@ -13,6 +13,7 @@ import structlog
 
 from api.settings import Settings
 from retrieval.errors import RetrievalError
+from retrieval.index.base import FaqIndex
 from retrieval.index.opening import current_fingerprint, open_index
 from retrieval.search import Searcher
 
@@ -32,20 +33,29 @@ async def refresh_index(searcher: Searcher, settings: Settings) -> AsyncIterator
 
 
 async def _poll(searcher: Searcher, settings: Settings) -> None:
-    while True:
-        await asyncio.sleep(settings.index.refresh_s)
-        try:
-            await asyncio.to_thread(refresh, searcher, settings)
-        except RetrievalError as exc:
-            log.warning("index_refresh_failed", error=str(exc))
+    replaced: FaqIndex | None = None
+    try:
+        while True:
+            await asyncio.sleep(settings.index.refresh_s)
+            # Closed one look later: searches may still have been running on it when it was replaced.
+            if replaced is not None:
+                replaced.close()
+                replaced = None
+            try:
+                replaced = await asyncio.to_thread(refresh, searcher, settings)
+            except RetrievalError as exc:
+                log.warning("index_refresh_failed", error=str(exc))
+    finally:
+        if replaced is not None:
+            replaced.close()
 
 
-def refresh(searcher: Searcher, settings: Settings) -> bool:
-    """Loads the current build if it is another one; True when it did. Blocking."""
+def refresh(searcher: Searcher, settings: Settings) -> FaqIndex | None:
+    """Loads the current build if it is another one; the replaced index, still open. Blocking."""
     token = settings.index.token.get_secret_value()
     fingerprint = current_fingerprint(settings.index_uri, token=token)
     if fingerprint in (None, searcher.index.fingerprint):
-        return False
+        return None
     old = searcher.index
     searcher.index = open_index(
         settings.index_uri,
@@ -55,5 +65,4 @@ def refresh(searcher: Searcher, settings: Settings) -> bool:
         snapshot_max_faqs=settings.index.snapshot_max_faqs,
     )
     log.info("index_refreshed", old=old.fingerprint, new=searcher.index.fingerprint)
-    old.close()
-    return True
+    return old

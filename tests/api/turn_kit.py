@@ -88,11 +88,12 @@ async def process(
     *,
     limits: RunLimits | None = None,
     lease_s: float = 0.6,
+    patience_s: float = 0.3,
     max_turns: int = 300,
 ) -> AsyncIterator[Process]:
     """Opens the machinery of one process on `state`."""
     log, sessions = EventLog(state, look_s=0.2), Sessions(state)
-    turns = TurnRecords(state, log, sessions, lease_s=lease_s, patience_s=0.3)
+    turns = TurnRecords(state, log, sessions, lease_s=lease_s, patience_s=patience_s)
     signals = Signals(state, turns.stop_channel)
     answers = conversation or ScriptedConversation()
     runner = InlineRunner(answers, turns, signals, limits=limits or RunLimits(), max_turns=max_turns)
