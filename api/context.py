@@ -12,6 +12,9 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from threading import Lock
 
+import numpy as np
+from numpy.typing import NDArray
+
 from api.memory import Memory
 from retrieval.index.base import IndexQuery
 from retrieval.ranker import Hit
@@ -73,7 +76,7 @@ class ContextResolver:
         self._searcher = searcher
         self._scope = scope or ScopeClassifier.load()
         self._gate = gate or DependenceGate.load()
-        self._topics: OrderedDict[str, IndexQuery] = OrderedDict()
+        self._topics: OrderedDict[str, tuple[IndexQuery, NDArray[np.float32]]] = OrderedDict()
         self._lock = Lock()
 
     def resolve(self, question: str, memory: Memory) -> Resolution:
@@ -130,7 +133,8 @@ class ContextResolver:
     def _in_context(self, raw: SearchResult, topic: _Topic, weights: tuple[float, float]) -> SearchResult:
         """Ranks by question and topic together; the bare question's best hit stays among the first."""
         asked = IndexQuery(raw.query, raw.dense, raw.tokens)
-        query = mixed_query(asked, self._embedded(topic.text), dense=weights[0], lexical=weights[1])
+        said, meaning = self._embedded(topic.text)
+        query = mixed_query(asked, said, dense=weights[0], lexical=weights[1])
         candidates = undo_repeats(query, self._searcher.index.candidates(query, limit=DEPTH))
         plain = replace(query, tokens=tuple(dict.fromkeys(query.tokens)))
         hits = [
@@ -142,9 +146,15 @@ class ContextResolver:
             hits = [hit for hit in hits if hit.faq.id != raw.hits[0].faq.id]
             own = raw.hits[0]
             hits.insert(2, replace(own, score=min([own.score, *(hit.score for hit in hits[1:2])])))
-        return replace(raw, hits=tuple(hits[:LIMIT]), dense=query.dense, tokens=plain.tokens)
+        return replace(
+            raw,
+            hits=tuple(hits[:LIMIT]),
+            dense=query.dense,
+            tokens=plain.tokens,
+            plain=_mean_direction(raw.meaning, meaning, weights[0]),
+        )
 
-    def _embedded(self, text: str) -> IndexQuery:
+    def _embedded(self, text: str) -> tuple[IndexQuery, NDArray[np.float32]]:
         """The topic as a query; kept, because the next turns ask for it again."""
         key = f"{self._searcher.embedder.name}\0{text}"
         with self._lock:
@@ -154,16 +164,24 @@ class ContextResolver:
         embedded = self._searcher.embedder.embed_queries([text])
         sparse = embedded.sparse[0] if embedded.sparse else None
         query = IndexQuery(text, embedded.dense[0], self._searcher.tokenizer.tokens(text), sparse)
+        meaning = embedded.dense[0] if embedded.plain is None else embedded.plain[0]
         with self._lock:
-            self._topics[key] = query
+            self._topics[key] = query, meaning
             while len(self._topics) > _KEPT_TOPICS:
                 self._topics.popitem(last=False)
-        return query
+        return query, meaning
 
 
 def _again(hit: Hit) -> Hit:
     """What was just answered is seldom asked again."""
     return replace(hit, score=hit.score * _AGAIN)
+
+
+def _mean_direction(
+    question: NDArray[np.float32], topic: NDArray[np.float32], weight: float
+) -> NDArray[np.float32]:
+    mixed = question + np.float32(weight) * topic
+    return (mixed / max(float(np.linalg.norm(mixed)), 1e-9)).astype(np.float32)
 
 
 def _key(text: str) -> str:

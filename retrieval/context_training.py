@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from retrieval.corpus import Faq
 from retrieval.held_out import HeldOut
-from retrieval.rewrite import FEATURES, PORTABLE, dependence_features
+from retrieval.rewrite import FEATURES, dependence_features
 
 _OPENINGS = ("그럼 ", "그러면 ", "그건 ", "근데 ", "거기 ", "그리고 ", "")
 _OPENED = 0.35
@@ -66,7 +66,7 @@ def dialogues(corpus: HeldOut, *, count: int = 1400, seed: int = 7) -> list[Aske
 
 
 def train_gate(corpus: HeldOut, pairs: Sequence[AskedAfter]) -> dict[str, Any]:
-    """Fits the gate with and without what depends on the embedder; returns what `context.json` holds.
+    """Fits the gate; returns what `context.json` holds.
 
     Raises:
         ValueError: there are too few pairs of either kind.
@@ -75,15 +75,13 @@ def train_gate(corpus: HeldOut, pairs: Sequence[AskedAfter]) -> dict[str, Any]:
     if min(labels.sum(), (~labels).sum()) < 10:
         raise ValueError("too few FAQs with expansions to make dialogues from")
     values = np.stack(list(_features(corpus, pairs)))
-    stored: dict[str, Any] = {"dim": corpus.full.embedder.dim, "pairs": len(pairs)}
-    for name, mask in (("full", np.ones(len(FEATURES))), ("portable", np.array(PORTABLE, float))):
-        coef, intercept, accuracy = _fit(values * mask, labels)
-        stored[name] = {
-            "coef": {feature: round(float(c), 5) for feature, c in zip(FEATURES, coef, strict=True)},
-            "intercept": round(intercept, 5),
-            "balanced_accuracy": round(accuracy, 3),
-        }
-    return stored
+    coef, intercept, accuracy = _fit(values, labels)
+    return {
+        "pairs": len(pairs),
+        "balanced_accuracy": round(accuracy, 3),
+        "coef": {feature: round(float(c), 5) for feature, c in zip(FEATURES, coef, strict=True)},
+        "intercept": round(intercept, 5),
+    }
 
 
 def save_gate(stored: dict[str, Any], path: Path) -> None:

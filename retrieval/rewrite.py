@@ -21,10 +21,9 @@ from retrieval.search import SearchResult
 
 CONTEXT_FILE = Path(__file__).resolve().parent.parent / "configs" / "scope" / "context.json"
 FEATURES = (
-    "points_back", "trails_off", "terms", "long_terms", "length", "dense", "dense_question",
-    "dense_margin", "lexical", "lexical_margin", "covered_title", "covered",
+    "points_back", "trails_off", "terms", "long_terms", "length",
+    "lexical", "lexical_margin", "covered_title", "covered",
 )  # fmt: skip
-PORTABLE = tuple(not name.startswith("dense") for name in FEATURES)
 POINTS_BACK = re.compile(
     r"(?:^|\s)(?:그럼|그러면|그건|그거|그것|그걸|그게|그때|그런|거기|그리고|이건|이거|이걸|이게|저건|그런데|근데|만약|"
     r"그렇다면|아니면|그래도|그래서|방금|아까|그|이)(?:\s|서|에|도|는|은|$|[?,])"
@@ -43,36 +42,20 @@ class DependenceGate:
 
     Attributes:
         coef, intercept: on the raw values of `FEATURES`.
-        portable_coef, portable_intercept: the same without what depends on the embedder.
-        dim: size of the vectors it was trained with.
     """
 
     coef: NDArray[np.float64]
     intercept: float
-    portable_coef: NDArray[np.float64]
-    portable_intercept: float
-    dim: int
 
     @classmethod
     def load(cls, path: Path = CONTEXT_FILE) -> DependenceGate:
         """Reads what `smartstore calibrate` wrote; raises OSError, KeyError or ValueError."""
         stored = json.loads(path.read_text(encoding="utf-8"))
-        full, portable = stored["full"], stored["portable"]
-        return cls(
-            np.array([full["coef"][name] for name in FEATURES]),
-            float(full["intercept"]),
-            np.array([portable["coef"][name] for name in FEATURES]),
-            float(portable["intercept"]),
-            int(stored["dim"]),
-        )
+        return cls(np.array([float(stored["coef"][name]) for name in FEATURES]), float(stored["intercept"]))
 
     def dependence(self, question: str, result: SearchResult) -> float:
         """Probability in [0, 1] that `question` leans on the history; `result` is its own search."""
-        values = dependence_features(question, result)
-        if result.dense.shape == (self.dim,):
-            logit = float(self.coef @ values) + self.intercept
-        else:
-            logit = float(self.portable_coef @ values) + self.portable_intercept
+        logit = float(self.coef @ dependence_features(question, result)) + self.intercept
         return float(1.0 / (1.0 + np.exp(-np.clip(logit, -30, 30))))
 
 
@@ -89,13 +72,10 @@ def dependence_features(question: str, result: SearchResult) -> NDArray[np.float
     if not result.hits:
         return np.array([*surface, *(0.0 for _ in FEATURES[len(surface) :])])
     legs = np.array([[hit.scores[leg] for leg in LEGS] for hit in result.hits[:10]])
-    dense, words = np.maximum(legs[:, 0], legs[:, 2]), legs[:, 3:].max(axis=1)
+    words = legs[:, 3:].max(axis=1)
     title = result.hits[0].faq.question.lower()
     text = f"{title} {result.hits[0].faq.answer.lower()}"
     found = [
-        float(dense.max()),
-        float(legs[:, 0].max()),
-        float(dense[0] - dense[1:].mean()) if len(dense) > 1 else 0.0,
         np.log1p(words.max()),
         np.log1p(max(0.0, float(words[0] - np.median(words)))),
         float(sum(t in title for t in terms)),

@@ -1,7 +1,8 @@
 """What the scope classifier sees of a question: how well it was found, what it says, and how it is spelt.
 
 Knows search results and text; knows no weights, labels or sessions. Everything here is computed from one
-`SearchResult`, so that a verdict costs no further search.
+`SearchResult`, so that a verdict costs no further search. Cosines are left out on purpose: an adapter
+trained on the corpus raises those of questions it has seen, which would teach a false threshold.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.index.base import LEGS
+from retrieval.index.base import LEGS, Leg
 from retrieval.search import SearchResult
 
 BUCKETS = 1 << 13
@@ -42,7 +43,7 @@ class ScopeInput:
 
     Attributes:
         retrieval: `(len(NAMES),)` float32, see `NAMES`.
-        dense: `(dim,)` float32, the question's vector.
+        dense: `(dim,)` float32, the question's vector before any adapter.
         grams: indexes of the character n-grams that occur, each below `BUCKETS`, without repeats.
     """
 
@@ -51,10 +52,11 @@ class ScopeInput:
     grams: NDArray[np.int64]
 
 
+_LEXICAL: tuple[Leg, ...] = tuple(leg for leg in LEGS if leg.startswith("lexical"))
 NAMES: tuple[str, ...] = (
-    *(f"best_{leg}" for leg in LEGS),
-    *(f"first_{leg}" for leg in LEGS),
-    "dense_margin", "dense_mean", "lexical_margin", "lexical_share", "agreement",
+    *(f"best_{leg}" for leg in _LEXICAL),
+    *(f"first_{leg}" for leg in _LEXICAL),
+    "lexical_margin", "lexical_share", "agreement",
     "covered_first", "covered_any", "uncovered", "terms", "length", "other_market", "store_words",
 )  # fmt: skip
 
@@ -62,7 +64,7 @@ NAMES: tuple[str, ...] = (
 def scope_input(question: str, result: SearchResult) -> ScopeInput:
     """Describes `question` with what was found for it."""
     values = [*_leg_values(result), *_coverage(result), *_surface(question, result)]
-    return ScopeInput(np.asarray(values, np.float32), result.dense.astype(np.float32), grams(question))
+    return ScopeInput(np.asarray(values, np.float32), result.meaning.astype(np.float32), grams(question))
 
 
 def grams(text: str) -> NDArray[np.int64]:
@@ -75,21 +77,14 @@ def grams(text: str) -> NDArray[np.int64]:
 def _leg_values(result: SearchResult) -> list[float]:
     hits = result.hits[:_DEPTH]
     if not hits:
-        return [0.0] * (2 * len(LEGS) + 5)
-    scores = np.array([[hit.scores[leg] for leg in LEGS] for hit in hits], np.float64)
-    lexical = np.array([leg.startswith("lexical") for leg in LEGS])
-    scores[:, lexical] = np.log1p(np.maximum(scores[:, lexical], 0.0) / _BM25_SCALE)
-    best, first = scores.max(axis=0), scores[0]
-    dense = scores[:, ~lexical].max(axis=1)
-    words = scores[:, lexical].max(axis=1)
-    margins = (
-        [float(dense[0] - dense[1:].mean()), float(words[0] - words[1:].mean())]
-        if len(hits) > 1
-        else [0.0, 0.0]
-    )
+        return [0.0] * (2 * len(_LEXICAL) + 3)
+    raw = np.array([[hit.scores[leg] for leg in _LEXICAL] for hit in hits], np.float64)
+    scores = np.log1p(np.maximum(raw, 0.0) / _BM25_SCALE)
+    words = scores.max(axis=1)
+    margin = float(words[0] - words[1:].mean()) if len(hits) > 1 else 0.0
     share = float(words.max()) / np.log1p(max(1, len(set(result.tokens))))
     agreement = float((scores.argmax(axis=0) == 0).mean())
-    return [*best, *first, margins[0], float(dense.mean()), margins[1], float(share), agreement]
+    return [*scores.max(axis=0), *scores[0], margin, float(share), agreement]
 
 
 def _coverage(result: SearchResult) -> list[float]:

@@ -21,7 +21,6 @@ from retrieval.scope_features import BUCKETS, NAMES, ScopeInput
 FOLDS = 5
 _SCALES = {"retrieval": 0.5, "dense": 10.0, "grams": 5.0}
 _STRENGTH = 0.3
-_PORTABLE = tuple("dense" not in name for name in NAMES)
 _ANSWERED = np.arange(0.40, 0.76, 0.01)
 _OFF_TOPIC = np.arange(0.4, 1.3, 0.05)
 _INJECTION = 0.25
@@ -61,7 +60,7 @@ def train(examples: Sequence[Example], *, portable: bool, floor: float = 0.98) -
 
     Args:
         examples: at least `FOLDS` of every class.
-        portable: leave out everything that depends on the embedder.
+        portable: leave out the question's vector, and with it the embedder.
         floor: share of expansions that must stay answered on the held-out folds.
     """
     from sklearn.model_selection import StratifiedKFold
@@ -115,8 +114,6 @@ def _fit(examples: Sequence[Example], *, portable: bool) -> Head:
 
     retrieval = np.stack([e.given.retrieval for e in examples]).astype(np.float64)
     mean, scale = retrieval.mean(axis=0), _SCALES["retrieval"] / (retrieval.std(axis=0) + 1e-6)
-    if portable:
-        scale = scale * np.array(_PORTABLE)
     blocks = [sparse.csr_matrix((retrieval - mean) * scale), _gram_matrix(examples) * _SCALES["grams"]]
     dense_mean = np.zeros(0)
     if not portable:

@@ -32,6 +32,7 @@ class SearchResult:
         tokens: the question's morphemes.
         timings_ms: milliseconds of `embed` (vector and tokens), `search`, `rank`.
         fingerprint: of the index that was searched.
+        plain: the question's vector before an adapter, None where there is none.
     """
 
     query: str
@@ -40,6 +41,12 @@ class SearchResult:
     tokens: tuple[str, ...]
     timings_ms: Mapping[str, float]
     fingerprint: str = ""
+    plain: NDArray[np.float32] | None = None
+
+    @property
+    def meaning(self) -> NDArray[np.float32]:
+        """The question's vector as the base embedder gives it, before any adapter."""
+        return self.dense if self.plain is None else self.plain
 
 
 class Searcher:
@@ -72,4 +79,5 @@ class Searcher:
             "search": (found - ready) * 1e3,
             "rank": (ended - found) * 1e3,
         }
-        return SearchResult(text, hits, query.dense, query.tokens, timings, index.fingerprint)
+        plain = None if embedded.plain is None else embedded.plain[0]
+        return SearchResult(text, hits, query.dense, query.tokens, timings, index.fingerprint, plain)

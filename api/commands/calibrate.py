@@ -118,8 +118,8 @@ def _card(trained: Mapping[str, Trained], gate: Mapping[str, Any], about: Mappin
         "",
         f"- 말뭉치: FAQ {about['faqs']}개, 임베더 `{about['index_embedder']}` ({about['dim']}차원)",
         "- 학습 줄: 이 폴더의 `*.jsonl` (직접 쓴 문장)과 말뭉치의 확장 질문 (자기 행을 뺀 색인에서 검색)",
-        "- `full`: 검색 점수 + 질문 벡터 + 글자 n-그램",
-        "- `portable`: 임베더에 기대는 특징을 뺀 것. 벡터의 차원이 다른 임베더에 쓰임",
+        "- `full`: BM25 점수와 겹치는 낱말 + 질문 벡터(어댑터 이전) + 글자 n-그램",
+        "- `portable`: 질문 벡터를 뺀 것. 벡터의 차원이 다른 임베더에 쓰임",
         "",
     ]
     for name, one in trained.items():
@@ -140,8 +140,7 @@ def _card(trained: Mapping[str, Trained], gate: Mapping[str, Any], about: Mappin
     text += [
         "## 후속 질문 판정 (`context.json`)",
         "",
-        f"말뭉치로 만든 대화 {gate['pairs']}개. 균형 정확도(5겹 교차 검증): "
-        f"full {gate['full']['balanced_accuracy']:.3f}, portable {gate['portable']['balanced_accuracy']:.3f}",
+        f"말뭉치로 만든 대화 {gate['pairs']}개. 균형 정확도(5겹 교차 검증): {gate['balanced_accuracy']:.3f}",
         "",
     ]
     return "\n".join(text)

@@ -18,10 +18,12 @@ class Embeddings:
         dense: `(n, dim)` float32, L2-normalised.
         sparse: per text, token id to weight (learned lexical weights, bge-m3), or None
             where the embedder has none: the search then uses BM25.
+        plain: the vectors before an adapter changed them, None where there is no adapter.
     """
 
     dense: NDArray[np.float32]
     sparse: tuple[dict[int, float], ...] | None = None
+    plain: NDArray[np.float32] | None = None
 
 
 class Embedder(Protocol):
