@@ -5,6 +5,7 @@ Knows key ids and numbers; not who sent a request or what a turn does.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -71,26 +72,35 @@ class RateLimits:
     def __init__(self, state: State) -> None:
         self._state, self._take = state, state.script(_TAKE)
         self._held: dict[str, _Held] = {}
+        self._asking: dict[str, asyncio.Lock] = {}
 
     async def take(self, key: Key) -> None:
         """Uses one request of the key's minute. Raises `TooMany`, `StateUnavailable`."""
         if not key.per_minute:
             return
-        held = self._held.get(key.id)
-        if held is not None and held.left > 0 and time.monotonic() < held.until:
-            held.left -= 1
+        if self._use(key):
             return
-        wanted = max(1, key.per_minute // _BLOCK)
-        args: list[Argument] = [key.per_minute, wanted]
-        granted, wait_ms = await self._take(keys=[self._state.key("rate", key.id)], args=args)
-        if not granted:
-            raise TooMany(
-                f"API 키의 한도인 1분에 {key.per_minute:,}건을 모두 썼습니다. 잠시 후 다시 시도해 주세요.",
-                retry_after=wait_ms / 1000,
-            )
-        again = self._held.get(key.id)
-        left = granted - 1 + (again.left if again is not None and time.monotonic() < again.until else 0)
-        self._held[key.id] = _Held(left, time.monotonic() + _HELD_S)
+        # One asks the store for a block; those who came meanwhile share it.
+        async with self._asking.setdefault(key.id, asyncio.Lock()):
+            if self._use(key):
+                return
+            wanted = max(1, key.per_minute // _BLOCK)
+            args: list[Argument] = [key.per_minute, wanted]
+            granted, wait_ms = await self._take(keys=[self._state.key("rate", key.id)], args=args)
+            if not granted:
+                raise TooMany(
+                    f"이 API 키의 한도인 1분 {key.per_minute:,}건을 모두 썼습니다. 잠시 후 다시 시도해 주세요.",
+                    retry_after=wait_ms / 1000,
+                )
+            self._held[key.id] = _Held(granted - 1, time.monotonic() + _HELD_S)
+
+    def _use(self, key: Key) -> bool:
+        """Uses a permit that is held, if there is one."""
+        held = self._held.get(key.id)
+        if held is None or held.left < 1 or time.monotonic() > held.until:
+            return False
+        held.left -= 1
+        return True
 
 
 class TurnSlots:

@@ -1,0 +1,107 @@
+"""Keys at the door of a real server: scopes, ownership, limits, and starting without any."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.api.live import ROOT, SMARTSTORE, Live, ask, environment, serve, wait_until
+
+MINORS = "미성년자도 판매 회원 등록이 가능한가요?"
+
+
+def run(data_dir: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*SMARTSTORE, *arguments], cwd=ROOT, env=environment(data_dir, **settings),
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def closed(data_dir: Path) -> Iterator[Live]:
+    """A server that requires keys."""
+    with serve(data_dir, SMARTSTORE_AUTH__REQUIRED="true") as server:
+        yield server
+
+
+def key(server: Live, *options: str) -> dict[str, str]:
+    """Headers with a new key, made while the server runs."""
+    done = run(server.data_dir, "keys", "create", "시험", *options)
+    assert done.returncode == 0, done.stderr
+    return {"Authorization": f"Bearer {done.stdout.strip()}"}
+
+
+def test_no_key_no_access(closed: Live) -> None:
+    with closed.client() as client:
+        for path in ("/faqs/search?q=배송", "/sessions/x", "/providers", "/v1/models"):
+            assert client.get(path).status_code == 401, path
+        assert client.post("/chat", json={"question": MINORS}).status_code == 401
+        assert client.get("/health").status_code == 200
+        raw = client.post("/v1/chat/completions", json={"model": "openai/gpt-4.1-mini", "messages": [{}]})
+        assert raw.status_code == 401
+        assert raw.json()["error"]["code"] == "invalid_api_key"
+
+
+def test_sessions_belong_to_the_key_that_made_them(closed: Live) -> None:
+    mine, other = key(closed), key(closed)
+    with closed.client() as client:
+        begun = ask(client, MINORS, headers=mine)[0].data
+        assert client.get(f"/sessions/{begun['session_id']}", headers=mine).status_code == 200
+        assert client.get(f"/sessions/{begun['session_id']}", headers=other).status_code == 404
+        assert client.delete(f"/sessions/{begun['session_id']}", headers=other).status_code == 404
+        turn = f"/chat/turns/{begun['turn_id']}"
+        assert client.get(f"{turn}/events", headers=other).status_code == 404
+        assert client.delete(turn, headers=other).status_code == 404
+        assert client.get(f"{turn}/events", headers=mine).status_code == 200
+
+
+def test_a_key_without_raw_sees_and_uses_no_raw_model(closed: Live) -> None:
+    chat, raw = key(closed), key(closed, "--scopes", "chat,raw")
+    with closed.client() as client:
+        seen = {m["id"] for m in client.get("/v1/models", headers=chat).json()["data"]}
+        assert "faq" in seen
+        assert "openai/gpt-4.1-mini" not in seen
+        assert "openai/gpt-4.1-mini" in client.get("/v1/models", headers=raw).text
+        body = {"model": "openai/gpt-4.1-mini", "messages": [{"role": "user", "content": "질문"}]}
+        assert client.post("/v1/chat/completions", json=body, headers=chat).status_code == 403
+
+
+def test_a_spent_minute_is_429_with_retry_after(closed: Live) -> None:
+    headers = key(closed, "--per-minute", "2")
+    with closed.client() as client:
+        statuses = [client.get("/v1/models", headers=headers).status_code for _ in range(3)]
+        assert statuses == [200, 200, 429]
+        refused = client.get("/providers", headers=headers)
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert 1 <= int(refused.headers["retry-after"]) <= 30
+
+
+def test_a_revoked_key_is_refused_within_seconds(closed: Live) -> None:
+    headers = key(closed)
+    with closed.client() as client:
+        assert client.get("/providers", headers=headers).status_code == 200
+        key_id = "k_" + headers["Authorization"].split("_")[1]
+        assert run(closed.data_dir, "keys", "revoke", key_id).returncode == 0
+        wait_until(lambda: client.get("/providers", headers=headers).status_code == 401, 5)
+
+
+def test_an_open_server_takes_any_foreign_key_but_no_foreign_page(client: httpx.Client) -> None:
+    assert client.get("/v1/models", headers={"Authorization": "Bearer EMPTY"}).status_code == 200
+    assert client.get("/v1/models", headers={"Authorization": "Bearer ssk_no_such"}).status_code == 401
+    own = f"http://{client.base_url.host}:{client.base_url.port}"
+    assert client.get("/v1/models", headers={"Origin": own}).status_code == 200
+    assert client.get("/v1/models", headers={"Origin": "https://evil.example"}).status_code == 403
+
+
+def test_a_public_bind_without_keys_does_not_start(tmp_path: Path) -> None:
+    done = run(tmp_path, "serve", "--host", "0.0.0.0", "--port", "0")
+    assert done.returncode == 1
+    assert "smartstore keys create" in done.stderr
+    assert "Traceback" not in done.stderr
+    opened = run(tmp_path, "serve", "--host", "0.0.0.0", "--port", "0", SMARTSTORE_AUTH__REQUIRED="false")
+    assert opened.returncode == 1
+    assert "auth.required" in opened.stderr
