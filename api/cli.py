@@ -35,10 +35,13 @@ def _root(
 
 def _mount() -> None:
     from api.commands import (
+        adapters,
         bench,
         calibrate,
         chat,
+        demo,
         evaluate,
+        expand,
         index,
         keys,
         search,
@@ -53,10 +56,13 @@ def _mount() -> None:
     app.command("bench")(bench.bench)
     app.add_typer(index.app, name="index")
     app.add_typer(keys.app, name="keys")
+    app.add_typer(adapters.app, name="adapters")
     app.command("worker")(worker.worker)
     app.add_typer(worker.turns, name="turns")
     app.command("search")(search.search)
     app.add_typer(evaluate.app, name="eval")
+    app.command("expand")(expand.expand)
+    app.command("demo")(demo.demo)
     app.command("calibrate")(calibrate.calibrate)
     app.command("train-ranker")(train.train_ranker)
     app.command("settings")(settings.show)

@@ -54,7 +54,7 @@ class ModelAlias:
     def resolve(self, session_id: str | None = None) -> str:
         """The model that answers this session; the same one each time while the file stays as it is."""
         pointer = self._read()
-        if pointer.ab is None or session_id is None:
+        if pointer.ab is None or not session_id:
             return pointer.model
         return pointer.ab.model if chosen(session_id, pointer.ab) else pointer.model
 

@@ -1,0 +1,130 @@
+"""`smartstore adapters`: put fine-tuned adapters into service on a running vLLM, and take them back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from serving.adapters import Adapters
+    from serving.canary import Sung
+    from serving.pointer import Pointer
+
+app = typer.Typer(help="Fine-tuned adapters: try, promote, roll back; no restart.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="as `adapters list` shows it")]
+Provider = Annotated[str, typer.Option(help="the provider of the settings whose alias this is")]
+Servers = Annotated[list[str] | None, typer.Option("--server", help="URL of a vLLM; of each, with several")]
+Mounted = Annotated[str, typer.Option(help="the adapters' folder as vLLM sees it, where that differs")]
+
+
+@app.command("list")
+def list_(provider: Provider = "vllm", server: Servers = None) -> None:
+    """List the adapters, oldest first: what answers, what is loaded, how good each was."""
+    from rich.console import Console
+    from rich.table import Table
+
+    with _adapters(provider, server) as adapters:
+        found, pointer, loaded = adapters.all(), adapters.pointer(), adapters.loaded()
+    table = Table(box=None)
+    for title in ("name", "base", "rank", "loss", "verdict", "loaded", "answers"):
+        table.add_column(title, no_wrap=True, overflow="fold" if title == "base" else "ignore")
+    for adapter in found:
+        metrics = adapter.card.get("metrics", {})
+        loss = metrics.get("loss", {}).get("validation")
+        verdict = metrics.get("evaluation", {}).get("verdict", "-")
+        table.add_row(
+            adapter.name, adapter.base_model, str(adapter.rank), "-" if loss is None else f"{loss:.3f}",
+            str(verdict), "yes" if adapter.name in loaded else "-", _role(adapter.name, pointer),
+        )  # fmt: skip
+    Console(soft_wrap=True).print(table)
+    if not pointer.model:
+        typer.echo("the base model answers")
+
+
+@app.command()
+def load(name: Name, provider: Provider = "vllm", server: Servers = None, mounted: Mounted = "") -> None:
+    """Check an adapter's files, load it into vLLM and sing its canary; nobody gets it yet."""
+    with _adapters(provider, server, mounted) as adapters:
+        _report(name, adapters.load(name))
+
+
+@app.command()
+def canary(name: Name, provider: Provider = "vllm", server: Servers = None) -> None:
+    """Ask whether a loaded adapter is in effect and answers as it did in training."""
+    with _adapters(provider, server) as adapters:
+        _report(name, adapters.canary(name))
+
+
+@app.command()
+def promote(
+    name: Name,
+    share: Annotated[float, typer.Option(min=0.001, max=1.0, help="of the sessions; 1 is all")] = 1.0,
+    provider: Provider = "vllm",
+    server: Servers = None,
+    mounted: Mounted = "",
+) -> None:
+    """Load an adapter, sing its canary, then let the alias point to it; or try it on a share."""
+    with _adapters(provider, server, mounted) as adapters:
+        _tell(adapters.promote(name, share=share))
+
+
+@app.command()
+def rollback(provider: Provider = "vllm", server: Servers = None, mounted: Mounted = "") -> None:
+    """End the trial, or put back what answered before the last promotion."""
+    with _adapters(provider, server, mounted) as adapters:
+        _tell(adapters.rollback())
+
+
+@app.command()
+def remove(name: Name, provider: Provider = "vllm", server: Servers = None) -> None:
+    """Unload an adapter and delete its folder; refused while it answers."""
+    with _adapters(provider, server) as adapters:
+        adapters.remove(name)
+    typer.echo(f"removed {name}")
+
+
+@contextmanager
+def _adapters(provider: str, urls: list[str] | None, mounted: str = "") -> Iterator[Adapters]:
+    """The registry beside the provider's alias file, and its servers; faults become one line."""
+    from api.settings import SettingsError, load_settings
+    from serving.adapters import Adapters
+    from serving.errors import ServingError
+    from serving.vllm_api import Vllm
+
+    settings = load_settings()
+    endpoint = settings.providers.endpoints.get(provider)
+    if endpoint is None or endpoint.alias_file is None:
+        raise SettingsError(
+            f"providers.endpoints.{provider}: has no alias_file; adapters are served under one"
+        )
+    registry: Path = settings.path(endpoint.alias_file).parent
+    key = endpoint.api_key.get_secret_value()
+    try:
+        with ExitStack() as stack:
+            servers = [stack.enter_context(Vllm(url, api_key=key)) for url in urls or [endpoint.base_url]]
+            yield Adapters(registry, servers, mounted=mounted)
+    except ServingError as exc:
+        typer.secho(f"error: {exc}", fg="red", err=True)
+        raise typer.Exit(1) from exc
+
+
+def _role(name: str, pointer: Pointer) -> str:
+    if name == pointer.model:
+        return "yes"
+    return f"{pointer.share:.1%} of sessions" if name == pointer.candidate else "-"
+
+
+def _report(name: str, sung: list[Sung]) -> None:
+    for each in sung:
+        typer.echo(
+            f"{name}: in effect; {each.reference:.0%} like its reference, {each.base:.0%} like the base"
+        )
+
+
+def _tell(pointer: Pointer) -> None:
+    trial = f"; {pointer.candidate} for {pointer.share:.1%} of the sessions" if pointer.candidate else ""
+    typer.echo(f"{pointer.model or 'the base model'} answers{trial}")

@@ -1,0 +1,122 @@
+"""The file that says which adapter the alias `faq-current` stands for.
+
+    {"model": "faq-…", "ab": {"model": "faq-…", "share": 0.1}, "earlier": ["faq-…"], "moved_at": "…"}
+
+Every process that answers reads `model` and `ab` again when the file changes. Without the file the base
+model answers. Knows one file; whoever moves the alias holds its lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from serving.errors import ServingError
+
+FILE = "current.json"
+_KEPT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Who answers.
+
+    Attributes:
+        model: the adapter in service; empty while the base model answers.
+        candidate: an adapter on trial, empty without one.
+        share: of the sessions that the candidate answers, 0 to 1.
+        earlier: what was in service before, newest last; empty names stand for the base model.
+    """
+
+    model: str = ""
+    candidate: str = ""
+    share: float = 0.0
+    earlier: tuple[str, ...] = ()
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """Adapters that a server must have loaded: in service, on trial, and the one to go back to."""
+        names = (self.model, self.candidate, *self.earlier[-1:])
+        return tuple(dict.fromkeys(name for name in names if name))
+
+    def promoted(self, name: str) -> Pointer:
+        """With `name` in service and no trial."""
+        if name == self.model:
+            return replace(self, candidate="", share=0.0)
+        return Pointer(model=name, earlier=(*self.earlier, self.model)[-_KEPT:])
+
+    def trying(self, name: str, share: float) -> Pointer:
+        """With `name` on trial for a share of the sessions."""
+        return replace(self, candidate=name, share=share)
+
+    def rolled_back(self) -> Pointer:
+        """Without the trial, or with what was in service before.
+
+        Raises:
+            ServingError: nothing was promoted before.
+        """
+        if self.candidate:
+            return replace(self, candidate="", share=0.0)
+        if not self.earlier:
+            raise ServingError("there is nothing to go back to: the alias has never been moved")
+        return Pointer(model=self.earlier[-1], earlier=self.earlier[:-1])
+
+    def forgetting(self, name: str) -> Pointer:
+        """Without `name` among the earlier ones."""
+        return replace(self, earlier=tuple(each for each in self.earlier if each != name))
+
+
+def read_pointer(registry: Path) -> Pointer:
+    """The pointer as it is; the base model answers where there is none.
+
+    Raises:
+        ServingError: the file holds something else.
+    """
+    file = registry / FILE
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        trial = told.get("ab") or {}
+        return Pointer(
+            model=told["model"] if told.get("adapter", True) else "",
+            candidate=trial.get("model", ""),
+            share=float(trial.get("share", 0.0)),
+            earlier=tuple(told.get("earlier", ())),
+        )
+    except FileNotFoundError:
+        return Pointer()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise ServingError(
+            f"{file}: cannot be used ({exc!r}); remove it to let the base model answer"
+        ) from exc
+
+
+def write_pointer(registry: Path, pointer: Pointer, *, base: str) -> None:
+    """Moves the alias; a reader sees the old file or the new one, never half of one.
+
+    Args:
+        registry: the folder of the adapters.
+        pointer: who answers from now on.
+        base: the name that a server serves its base model under.
+    """
+    told: dict[str, object] = {"model": pointer.model or base, "adapter": bool(pointer.model)}
+    if pointer.candidate:
+        told["ab"] = {"model": pointer.candidate, "share": pointer.share}
+    told |= {"earlier": list(pointer.earlier), "moved_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    registry.mkdir(parents=True, exist_ok=True)
+    fresh = registry / f"{FILE}.new"
+    fresh.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    fresh.replace(registry / FILE)
+
+
+@contextmanager
+def locked(registry: Path) -> Iterator[None]:
+    """One command at a time moves the alias or removes adapters; others wait."""
+    registry.mkdir(parents=True, exist_ok=True)
+    with (registry / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
