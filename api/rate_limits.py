@@ -89,7 +89,7 @@ class RateLimits:
             granted, wait_ms = await self._take(keys=[self._state.key("rate", key.id)], args=args)
             if not granted:
                 raise TooMany(
-                    f"이 API 키의 한도인 1분 {key.per_minute:,}건을 모두 썼습니다. 잠시 후 다시 시도해 주세요.",
+                    f"이 API 키의 한도(1분 {key.per_minute:,}건)를 다 썼습니다. 잠시 후 다시 보내 주세요.",
                     retry_after=wait_ms / 1000,
                 )
             self._held[key.id] = _Held(granted - 1, time.monotonic() + _HELD_S)

@@ -96,12 +96,13 @@ async def load(
     latencies: list[float] = []
     begin = time.perf_counter() + warm_s
     end = begin + seconds
-    cpu: list[float] = []
+
+    async def count() -> float:
+        await asyncio.sleep(warm_s)
+        return cpu_seconds(processes)
 
     async def run(client: _Client) -> None:
-        while (started := time.perf_counter()) < end:
-            if started >= begin and not cpu:
-                cpu.append(cpu_seconds(processes))
+        while (started := time.perf_counter()) < end or not latencies:
             answer = await client.ask(request)
             if not answer.startswith(b"HTTP/1.1 200"):
                 raise RuntimeError(answer[:500])
@@ -109,9 +110,9 @@ async def load(
                 latencies.append((time.perf_counter() - started) * 1000)
 
     try:
-        await asyncio.gather(*(run(client) for client in opened))
+        before, *_ = await asyncio.gather(count(), *(run(client) for client in opened))
         took = time.perf_counter() - begin
-        return Result(took, cpu_seconds(processes) - cpu[0], latencies)
+        return Result(took, cpu_seconds(processes) - float(before or 0), latencies)
     finally:
         for client in opened:
             client.close()
