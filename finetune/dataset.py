@@ -65,18 +65,19 @@ def build(config: Config) -> Dataset:
     system = load_system_prompt()
     everyone = frozenset(corpus.by_id)
     made: dict[Side, list[Example]] = {}
+    makers: dict[Side, ExampleMaker] = {}
     sides: tuple[tuple[Side, frozenset[str], frozenset[str]], ...] = (
         ("train", split.train, split.train),
         ("validation", split.validation, everyone),
     )
     for side, members, allowed in sides:
-        maker = ExampleMaker(
+        makers[side] = ExampleMaker(
             corpus, expansions, searcher,
             system=system, allowed=allowed, passages=data.passages, seed=seed,
         )  # fmt: skip
-        made[side] = _side(maker, [faq for faq in corpus.faqs if faq.id in members], split, config)
+        made[side] = _side(makers[side], [faq for faq in corpus.faqs if faq.id in members], split, config)
     lines = _scope_lines(data.scope, seed)
-    _add_scope(made, lines, maker, data)
+    _add_scope(made, lines, makers, data)
     dataset = Dataset(made, split, searcher.index.fingerprint)
     _deduplicate(dataset)
     _keep_apart(dataset)
@@ -127,14 +128,19 @@ def _scope_lines(path: Path, seed: int) -> dict[str, list[str]]:
 
 
 def _add_scope(
-    made: dict[Side, list[Example]], lines: dict[str, list[str]], maker: ExampleMaker, data: Data
+    made: dict[Side, list[Example]],
+    lines: dict[str, list[str]],
+    makers: dict[Side, ExampleMaker],
+    data: Data,
 ) -> None:
     """Adds refusals and not-founds in proportion; the first lines of each label go to validation."""
     shares = {"off_topic": data.mix.off_topic, "unanswerable": data.mix.unanswerable}
     for label, share in shares.items():
         rest = iter(lines[label])
+        wanted = {side: round(share * len(made[side])) for side in SIDES}
         for side in reversed(SIDES):
-            for text, _ in zip(rest, range(round(share * len(made[side]))), strict=False):
+            maker = makers[side]
+            for text, _ in zip(rest, range(wanted[side]), strict=False):
                 made[side].append(maker.off_topic(text) if label == "off_topic" else maker.unanswerable(text))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -22,6 +23,7 @@ from finetune.overlap import grams
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _MENU = re.compile(r"\[([^\[\]]*[>＞][^\[\]]*)\]")
 _CITATION = re.compile(r"\[(\d{1,3})\]")
+_CITATIONS = re.compile(r"(?:\s*\[\d{1,3}\])+")
 _LINE_MARK = re.compile(r"^\s*(?:\d{1,2}\)|[·※-])\s*", re.MULTILINE)
 _GRAM = 4
 _INSTRUCTIONS = """\
@@ -54,13 +56,22 @@ def fault(rewritten: str, draft: str, source: str, *, support: float) -> str | N
     if _numbers(rewritten) - _numbers(source) - _numbers(draft):
         return "a number is new"
     known = grams(source, _GRAM)
-    for sentence in re.split(r"(?<=\])\s*|\n+", rewritten):
+    for sentence, cited in _sentences(rewritten):
         found = grams(sentence, _GRAM)
         if len(found) > 2 and len(found & known) < support * len(found):
             return "a sentence has no support in the source"
-        if sentence.strip() and not _CITATION.search(sentence) and not sentence.rstrip().endswith(":"):
+        if not cited and not sentence.endswith(":"):
             return "a sentence has no citation"
     return None
+
+
+def _sentences(text: str) -> Iterator[tuple[str, bool]]:
+    """What stands before each citation, and the rest of each line; with whether it is cited."""
+    for line in text.splitlines():
+        parts = _CITATIONS.split(line)
+        for n, part in enumerate(parts):
+            if part.strip(" ."):
+                yield part.strip(), n < len(parts) - 1
 
 
 class Rewriter:

@@ -1,0 +1,112 @@
+"""Memory is judged before weights are loaded, and bases that do not belong to an adapter are refused."""
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from finetune import preflight
+from finetune.adapter import check_fits
+from finetune.config import Config, load_config
+from finetune.errors import BaseMismatch, CannotFit, FinetuneError
+from finetune.shape import read_shape
+from tests.finetune.conftest import ROOT
+
+CONFIGS = ROOT / "configs" / "finetune"
+SHAPE = CONFIGS / "shapes" / "qwen3-32b.json"
+
+
+def qwen(**changes: dict[str, object]) -> Config:
+    config = load_config(CONFIGS / "qwen3-32b-lora-h200.yaml")
+    raw = config.model_dump()
+    raw["model"]["shape"] = SHAPE
+    for section, values in changes.items():
+        raw[section].update(values)
+    return Config.model_validate(raw)
+
+
+def test_shape_counts_qwen3_32b() -> None:
+    shape = read_shape(SHAPE)
+    assert shape.parameters == 32_762_123_264  # as the published checkpoint's index sums up
+    assert shape.lora_parameters(32, tuple(shape.linear)) == 268_435_456
+
+
+@pytest.mark.parametrize("name", ["qwen3-32b-lora-h200", "qwen3-32b-qlora-80g", "qwen3-32b-fsdp-8x"])
+def test_preflight_accepts_the_shipped_configurations(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert preflight.main(["--config", str(CONFIGS / f"{name}.yaml")]) == 0
+    assert "32.76 B parameters, 268.4 M of them trained" in capsys.readouterr().out
+
+
+def test_preflight_refuses_bf16_on_80_gb_and_says_what_would_help() -> None:
+    with pytest.raises(CannotFit, match=r"needs 8\d\.\d GB.*76\.0 GB.*load_in_4bit") as caught:
+        preflight.check(qwen(hardware={"memory_gb": 80}))
+    assert caught.value.needed > caught.value.available
+
+
+def test_preflight_counts_real_memory_where_it_is_smaller() -> None:
+    preflight.check(qwen())
+    with pytest.raises(CannotFit):
+        preflight.check(qwen(), memory=48e9)
+
+
+def test_preflight_advises_checkpointing_when_activations_are_too_much() -> None:
+    with pytest.raises(CannotFit, match="gradient_checkpointing: true"):
+        preflight.check(qwen(training={"gradient_checkpointing": False}, model={"load_in_4bit": True}))
+
+
+def test_preflight_refuses_modules_the_base_does_not_have() -> None:
+    with pytest.raises(BaseMismatch, match="c_attn"):
+        preflight.check(qwen(lora={"targets": ("q_proj", "c_attn")}))
+
+
+def test_preflight_needs_a_shape_for_a_hub_id() -> None:
+    with pytest.raises(FinetuneError, match=r"model\.shape"):
+        preflight.check(qwen(model={"shape": None}))
+
+
+def write_adapter(folder: Path, tensors: dict[str, tuple[int, int]]) -> Path:
+    header, offset = {}, 0
+    for name, size in tensors.items():
+        end = offset + 4 * size[0] * size[1]
+        header[name] = {"dtype": "F32", "shape": size, "data_offsets": [offset, end]}
+        offset = end
+    raw = json.dumps(header).encode()
+    folder.mkdir(exist_ok=True)
+    (folder / "adapter_model.safetensors").write_bytes(struct.pack("<Q", len(raw)) + raw + b"\0" * offset)
+    return folder
+
+
+LAYER = "base_model.model.model.layers.{}.{}.{}.lora_{}.weight"
+
+
+def test_adapter_of_the_base_fits_and_tells_its_rank(tmp_path: Path) -> None:
+    shape = read_shape(SHAPE)
+    tensors = {
+        LAYER.format(63, "mlp", "up_proj", "A"): (4, 5120),
+        LAYER.format(63, "mlp", "up_proj", "B"): (25600, 4),
+    }
+    assert check_fits(write_adapter(tmp_path / "a", tensors), shape) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        (LAYER.format(64, "mlp", "up_proj", "A"), (4, 5120)),
+        (LAYER.format(0, "mlp", "up_proj", "A"), (4, 4096)),
+        (LAYER.format(0, "self_attn", "qkv_proj", "A"), (4, 5120)),
+    ],
+    ids=["no such layer", "another width", "no such module"],
+)
+def test_adapter_of_another_base_is_refused(tmp_path: Path, name: str, size: tuple[int, int]) -> None:
+    with pytest.raises(BaseMismatch, match=name):
+        check_fits(write_adapter(tmp_path / "a", {name: size}), read_shape(SHAPE))
+
+
+def test_adapter_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"\xff" * 64)
+    with pytest.raises(FinetuneError, match="no safetensors"):
+        check_fits(tmp_path, read_shape(SHAPE))
