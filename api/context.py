@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from api.memory import Memory
 from retrieval.index.base import IndexQuery
-from retrieval.ranker import Hit
 from retrieval.rewrite import (
     POINTS_BACK,
     DependenceGate,
     compose,
     mixed_query,
+    rank_in_context,
     topic_of,
     undo_repeats,
 )
@@ -30,11 +30,14 @@ from retrieval.scope import ScopeClassifier
 from retrieval.search import DEPTH, Searcher, SearchResult
 
 LIMIT = 10
-_LEANS, _SURELY = 0.4, 0.6
+_LEANS, _SURELY = 0.6, 0.8
 _SOFT, _HARD = (0.3, 0.25), (0.5, 0.5)
-_AGAIN = 0.75
+_OWN_PLACE = 3
 _OFF_TOPIC, _OUTSIDE, _SURELY_OFF_TOPIC, _BARE = 0.45, 0.7, 0.9, 0.05
 _KEPT_TOPICS = 256
+_AGAIN = re.compile(
+    r"자세히|자세하게|다시\s?(?:한\s?번\s?)?(?:설명|말|알려)|쉽게|무슨\s?(?:말|뜻|소리)|이해가|예를\s?들"
+)
 _KEY = re.compile(r"[\W_]+")
 
 
@@ -87,37 +90,32 @@ class ContextResolver:
         """
         raw = self._searcher.search(question, limit=LIMIT)
         topic = self._topic(memory)
-        if topic is None or not self._leans(question, raw):
-            return Resolution(question, False, raw)
-        dependence = self._gate.dependence(question, raw)
-        if dependence < _LEANS:
+        dependence = self._dependence(question, raw) if topic else 0.0
+        if topic is None or dependence < _LEANS:
             return Resolution(question, False, raw)
         result = self._in_context(raw, topic, _HARD if dependence >= _SURELY else _SOFT)
         standalone = compose(topic.label, question)
         return Resolution(standalone, True, replace(result, query=standalone))
 
-    def search_standalone(self, standalone: str) -> Resolution:
-        """Searches a question that something else has already made standalone."""
-        return Resolution(standalone, True, self._searcher.search(standalone, limit=LIMIT))
+    def search(self, standalone: str, *, followup: bool) -> Resolution:
+        """Searches a question that something else has made standalone."""
+        return Resolution(standalone, followup, self._searcher.search(standalone, limit=LIMIT))
 
-    def leans(self, question: str, memory: Memory) -> bool:
-        """True where a rewrite could help: there is a topic, and the question leans on it."""
-        if self._topic(memory) is None:
-            return False
-        raw = self._searcher.search(question, limit=LIMIT)
-        return self._leans(question, raw) and self._gate.dependence(question, raw) >= _LEANS
+    def _dependence(self, question: str, raw: SearchResult) -> float:
+        """How much the question leans on the history; 0 where it surely stands by itself.
 
-    def _leans(self, question: str, raw: SearchResult) -> bool:
-        """False where the question surely stands by itself: a FAQ's own title, or plainly off topic."""
+        That is a FAQ's own title (a follow-up that was clicked), or what is plainly not of the store.
+        """
         if raw.hits and _key(raw.hits[0].faq.question) == _key(question):
-            return False
-        if POINTS_BACK.search(question):
-            return True
+            return 0.0
         judged = self._scope.judge(question, raw, followup=False)
         elsewhere, bare = judged.probabilities["off_topic"], judged.probabilities["bare"]
-        unknown = judged.probabilities["unanswerable"]
-        plainly = elsewhere >= _OFF_TOPIC or elsewhere + unknown >= _OUTSIDE
-        return not (judged.injection or (plainly and bare <= _BARE) or elsewhere >= _SURELY_OFF_TOPIC)
+        outside = elsewhere + judged.probabilities["unanswerable"]
+        plainly = bare <= _BARE and (elsewhere >= _OFF_TOPIC or outside >= _OUTSIDE)
+        points_back = bool(POINTS_BACK.search(question))
+        if judged.injection or (not points_back and (plainly or elsewhere >= _SURELY_OFF_TOPIC)):
+            return 0.0
+        return self._gate.dependence(question, raw, judged.probabilities)
 
     def _topic(self, memory: Memory) -> _Topic | None:
         """The FAQ answered last; else the last question that was about the store."""
@@ -136,21 +134,17 @@ class ContextResolver:
         said, meaning = self._embedded(topic.text)
         query = mixed_query(asked, said, dense=weights[0], lexical=weights[1])
         candidates = undo_repeats(query, self._searcher.index.candidates(query, limit=DEPTH))
-        plain = replace(query, tokens=tuple(dict.fromkeys(query.tokens)))
-        hits = [
-            _again(h) if h.faq.id == topic.faq_id else h
-            for h in self._searcher.ranker.rank(plain, candidates)
-        ]
-        hits.sort(key=lambda hit: (-hit.score, hit.faq.id))
-        if raw.hits and raw.hits[0].faq.id not in {hit.faq.id for hit in hits[:3]}:
+        hits = rank_in_context(candidates, before=topic.faq_id)
+        if _AGAIN.search(raw.query):
+            hits.sort(key=lambda hit: hit.faq.id != topic.faq_id)
+        if raw.hits and raw.hits[0].faq.id not in {hit.faq.id for hit in hits[:_OWN_PLACE]}:
             hits = [hit for hit in hits if hit.faq.id != raw.hits[0].faq.id]
-            own = raw.hits[0]
-            hits.insert(2, replace(own, score=min([own.score, *(hit.score for hit in hits[1:2])])))
+            hits.insert(_OWN_PLACE - 1, raw.hits[0])
         return replace(
             raw,
             hits=tuple(hits[:LIMIT]),
             dense=query.dense,
-            tokens=plain.tokens,
+            tokens=tuple(dict.fromkeys(query.tokens)),
             plain=_mean_direction(raw.meaning, meaning, weights[0]),
         )
 
@@ -170,11 +164,6 @@ class ContextResolver:
             while len(self._topics) > _KEPT_TOPICS:
                 self._topics.popitem(last=False)
         return query, meaning
-
-
-def _again(hit: Hit) -> Hit:
-    """What was just answered is seldom asked again."""
-    return replace(hit, score=hit.score * _AGAIN)
 
 
 def _mean_direction(

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from retrieval.corpus import Faq
 from retrieval.held_out import HeldOut
 from retrieval.rewrite import FEATURES, dependence_features
+from retrieval.scope import ScopeClassifier
 
 _OPENINGS = ("그럼 ", "그러면 ", "그건 ", "근데 ", "거기 ", "그리고 ", "")
 _OPENED = 0.35
@@ -65,7 +66,7 @@ def dialogues(corpus: HeldOut, *, count: int = 1400, seed: int = 7) -> list[Aske
     return made
 
 
-def train_gate(corpus: HeldOut, pairs: Sequence[AskedAfter]) -> dict[str, Any]:
+def train_gate(corpus: HeldOut, pairs: Sequence[AskedAfter], scope: ScopeClassifier) -> dict[str, Any]:
     """Fits the gate; returns what `context.json` holds.
 
     Raises:
@@ -74,7 +75,7 @@ def train_gate(corpus: HeldOut, pairs: Sequence[AskedAfter]) -> dict[str, Any]:
     labels = np.array([pair.leans for pair in pairs])
     if min(labels.sum(), (~labels).sum()) < 10:
         raise ValueError("too few FAQs with expansions to make dialogues from")
-    values = np.stack(list(_features(corpus, pairs)))
+    values = np.stack(list(_features(corpus, pairs, scope)))
     coef, intercept, accuracy = _fit(values, labels)
     return {
         "pairs": len(pairs),
@@ -89,9 +90,13 @@ def save_gate(stored: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(stored, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def _features(corpus: HeldOut, pairs: Sequence[AskedAfter]) -> Iterator[NDArray[np.float64]]:
+def _features(
+    corpus: HeldOut, pairs: Sequence[AskedAfter], scope: ScopeClassifier
+) -> Iterator[NDArray[np.float64]]:
     for pair in pairs:
-        yield dependence_features(pair.text, corpus.without(pair.number).search(pair.text))
+        result = corpus.without(pair.number).search(pair.text)
+        judged = scope.judge(pair.text, result, followup=False)
+        yield dependence_features(pair.text, result, judged.probabilities)
 
 
 def _fit(values: NDArray[np.float64], labels: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float, float]:

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.index.base import LEGS, Candidate, IndexQuery
+from retrieval.index.base import LEGS, Candidate, IndexQuery, Leg
+from retrieval.ranker import Hit
 from retrieval.search import SearchResult
 
 CONTEXT_FILE = Path(__file__).resolve().parent.parent / "configs" / "scope" / "context.json"
 FEATURES = (
     "points_back", "trails_off", "terms", "long_terms", "length",
-    "lexical", "lexical_margin", "covered_title", "covered",
+    "lexical", "lexical_margin", "covered_title", "covered", "bare", "in_scope",
 )  # fmt: skip
 POINTS_BACK = re.compile(
     r"(?:^|\s)(?:그럼|그러면|그건|그거|그것|그걸|그게|그때|그런|거기|그리고|이건|이거|이걸|이게|저건|그런데|근데|만약|"
@@ -34,6 +35,15 @@ _TRAILS_OFF = re.compile(
 )
 _TAGS = re.compile(r"^(?:[★\s]*\[[^\[\]]*\])+\s*|^[★\s]+|\s*\((?:온라인 교육 제공|[^()]*전용)\)\s*$")
 _REPEAT = 4
+_STEPS_BACK = 0.75
+_FUSION: Mapping[Leg, float] = {
+    "dense_question": 0.3,
+    "dense_answer": 0.1,
+    "dense_expansion": 0.3,
+    "lexical_question": 0.12,
+    "lexical_answer": 0.06,
+    "lexical_expansion": 0.12,
+}
 
 
 @dataclass(frozen=True)
@@ -53,13 +63,21 @@ class DependenceGate:
         stored = json.loads(path.read_text(encoding="utf-8"))
         return cls(np.array([float(stored["coef"][name]) for name in FEATURES]), float(stored["intercept"]))
 
-    def dependence(self, question: str, result: SearchResult) -> float:
-        """Probability in [0, 1] that `question` leans on the history; `result` is its own search."""
-        logit = float(self.coef @ dependence_features(question, result)) + self.intercept
+    def dependence(self, question: str, result: SearchResult, scope: Mapping[str, float]) -> float:
+        """Probability in [0, 1] that `question` leans on the history.
+
+        Args:
+            question: as typed.
+            result: its own search, without the history.
+            scope: the probabilities that `retrieval.scope` gives it by itself.
+        """
+        logit = float(self.coef @ dependence_features(question, result, scope)) + self.intercept
         return float(1.0 / (1.0 + np.exp(-np.clip(logit, -30, 30))))
 
 
-def dependence_features(question: str, result: SearchResult) -> NDArray[np.float64]:
+def dependence_features(
+    question: str, result: SearchResult, scope: Mapping[str, float]
+) -> NDArray[np.float64]:
     """Returns `(len(FEATURES),)` values."""
     terms = {t for t in result.tokens if len(t) > 1}
     surface = [
@@ -69,8 +87,9 @@ def dependence_features(question: str, result: SearchResult) -> NDArray[np.float
         np.log1p(len(terms)),
         np.log1p(len(question)),
     ]
+    judged = [_log_odds(scope["bare"]), _log_odds(scope["in_scope"])]
     if not result.hits:
-        return np.array([*surface, *(0.0 for _ in FEATURES[len(surface) :])])
+        return np.array([*surface, 0.0, 0.0, 0.0, 0.0, *judged])
     legs = np.array([[hit.scores[leg] for leg in LEGS] for hit in result.hits[:10]])
     words = legs[:, 3:].max(axis=1)
     title = result.hits[0].faq.question.lower()
@@ -81,7 +100,12 @@ def dependence_features(question: str, result: SearchResult) -> NDArray[np.float
         float(sum(t in title for t in terms)),
         sum(t in text for t in terms) / (len(terms) + 1),
     ]
-    return np.array([*surface, *found])
+    return np.array([*surface, *found, *judged])
+
+
+def _log_odds(p: float) -> float:
+    p = min(max(p, 0.001), 0.999)
+    return float(np.log(p / (1 - p)))
 
 
 def mixed_query(question: IndexQuery, topic: IndexQuery, *, dense: float, lexical: float) -> IndexQuery:
@@ -114,6 +138,24 @@ def undo_repeats(query: IndexQuery, candidates: Sequence[Candidate]) -> list[Can
         )
         for c in candidates
     ]
+
+
+def rank_in_context(candidates: Sequence[Candidate], *, before: str) -> list[Hit]:
+    """Ranks what a mixed query found, best first.
+
+    A weighted sum of legs, each spread over the candidates: the trained ranker knows only plain questions
+    and takes the mixed one for the title it contains. The FAQ just answered (its id is `before`) steps
+    back, for it is seldom asked again.
+    """
+    if not candidates:
+        return []
+    legs = np.array([[c.scores[leg] for leg in LEGS] for c in candidates], np.float64)
+    low, span = legs.min(axis=0), np.ptp(legs, axis=0)
+    weights = np.array([_FUSION[leg] for leg in LEGS])
+    scores = ((legs - low) / np.where(span > 0, span, 1.0)) @ weights
+    scores *= np.where([c.faq.id == before for c in candidates], _STEPS_BACK, 1.0)
+    order = sorted(range(len(candidates)), key=lambda n: (-scores[n], candidates[n].faq.id))
+    return [Hit(candidates[n].faq, float(scores[n]), candidates[n].scores) for n in order]
 
 
 def topic_of(title: str) -> str:

@@ -38,7 +38,7 @@ def calibrate(
         ) from exc
     from api.settings import load_settings
     from retrieval.context_training import dialogues, save_gate, train_gate
-    from retrieval.scope import SCOPE_DIR
+    from retrieval.scope import SCOPE_DIR, ScopeClassifier
     from retrieval.scope_examples import read_scope_lines, scope_examples
     from retrieval.scope_training import save, train
 
@@ -55,7 +55,7 @@ def calibrate(
         "scikit_learn": sklearn.__version__,
     }
     save(trained, folder, about=about)
-    gate = train_gate(corpus, dialogues(corpus))
+    gate = train_gate(corpus, dialogues(corpus), ScopeClassifier.load(folder))
     save_gate(gate, folder / "context.json")
     (folder / "card.md").write_text(_card(trained, gate, about), encoding="utf-8")
     typer.echo((folder / "card.md").read_text(encoding="utf-8"))
