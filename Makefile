@@ -2,6 +2,7 @@
 # make test            sets everything up and runs the checks and the tests
 PYTHON ?= python3
 VENV   := .venv
+LITELLM ?= .venv-litellm
 BIN    := $(VENV)/bin
 export PYTHONUTF8 := 1
 ifdef FAQ
@@ -42,3 +43,33 @@ lock:
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+
+# --- fine-tuning: its own environment, since the core needs no torch ---
+FT := .venv-finetune
+.PHONY: finetune-env test-finetune
+
+finetune-env: $(FT)/ready
+
+$(FT)/ready: requirements.lock requirements-dev.lock pyproject.toml
+	@test -x $(FT)/bin/python || $(PYTHON) -m venv $(FT)
+	@echo "installing torch, transformers, peft and trl into $(FT) ..."
+	@$(FT)/bin/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0"
+	@$(FT)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock \
+	  "transformers>=5.23,<6" "peft>=0.21,<1" "trl>=1.16,<2" "datasets>=5,<6" "accelerate>=1.15,<2"
+	@$(FT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+test-finetune: $(FT)/ready
+	OMP_NUM_THREADS=1 $(FT)/bin/python -m pytest tests/finetune
+
+# --- benchmarks: each writes its section of docs/performance.md ---
+.PHONY: bench-gateway bench-faq
+bench-gateway: $(VENV)/dev $(LITELLM)/bin/litellm
+	$(BIN)/python -m tests.bench.gateway --litellm $(LITELLM)
+
+bench-faq: $(VENV)/dev
+	$(BIN)/python -m tests.bench.faq
+
+$(LITELLM)/bin/litellm:
+	$(PYTHON) -m venv $(LITELLM)
+	$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]==1.106.2'

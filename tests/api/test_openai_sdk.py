@@ -1,0 +1,146 @@
+"""The `openai` SDK, unmodified, against a real server: sync, async, streaming, error types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import openai
+import pytest
+from openai import AsyncOpenAI, OpenAI
+
+from api.events import REFUSAL
+from tests.api.live import Live, wait_until
+
+MINORS = "미성년자도 판매 회원 등록이 가능한가요?"
+
+
+@pytest.fixture
+def sdk(live: Live) -> Iterator[OpenAI]:
+    """The SDK's client."""
+    with OpenAI(base_url=f"{live.url}/v1", api_key="unused", max_retries=0) as client:
+        yield client
+
+
+def question(text: str = MINORS) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+def test_sdk_lists_and_reads_models(sdk: OpenAI) -> None:
+    names = [model.id for model in sdk.models.list()]
+    assert names[0] == "faq"
+    assert {"faq/extractive", "openai/gpt-4.1-mini", "e5-small"} <= set(names)
+    assert sdk.models.retrieve("faq/extractive").id == "faq/extractive"
+    with pytest.raises(openai.NotFoundError):
+        sdk.models.retrieve("faq/nobody")
+
+
+def test_sdk_gets_a_grounded_answer_with_follow_ups_and_sources(sdk: OpenAI) -> None:
+    answer = sdk.chat.completions.create(model="faq", messages=question())  # type: ignore[arg-type]
+    text = answer.choices[0].message.content or ""
+    told = answer.model_extra["smartstore"]  # type: ignore[index]
+    assert "[1]" in text
+    assert "미성년자" in told["sources"][0]["question"]
+    assert told["verdict"] == "answered"
+    assert told["turn_id"] in answer.id
+    offers = [f"  - {each['text']}" for each in told["suggestions"]]
+    assert offers
+    assert text.splitlines()[-len(offers) :] == offers
+    assert answer.usage
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens > 0
+    plain = sdk.chat.completions.create(
+        model="faq",
+        messages=question(),  # type: ignore[arg-type]
+        extra_body={"smartstore": {"follow_ups": False}},
+    )
+    assert text.startswith(plain.choices[0].message.content or "-")
+    assert "  - " not in (plain.choices[0].message.content or "")
+
+
+def test_sdk_streams_the_same_text(sdk: OpenAI) -> None:
+    whole = sdk.chat.completions.create(model="faq/extractive", messages=question())  # type: ignore[arg-type]
+    chunks = list(
+        sdk.chat.completions.create(
+            model="faq/extractive",
+            messages=question(),  # type: ignore[arg-type]
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    )
+    assert len({chunk.id for chunk in chunks}) == 1
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == whole.choices[0].message.content
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage == whole.usage
+    assert all(chunk.usage is None for chunk in chunks[:-1])
+    assert [chunk.choices[0].finish_reason for chunk in chunks[:-1]][-1] == "stop"
+    assert chunks[-2].model_extra["smartstore"]["verdict"] == "answered"  # type: ignore[index]
+
+
+async def test_sdk_async_client_streams(live: Live) -> None:
+    async with AsyncOpenAI(base_url=f"{live.url}/v1", api_key="unused") as client:
+        stream = await client.chat.completions.create(
+            model="faq",
+            messages=question("오늘 저녁 맛집 추천해줘"),
+            stream=True,  # type: ignore[arg-type]
+        )
+        text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+    assert text.startswith(REFUSAL)
+
+
+def test_earlier_messages_are_the_history(sdk: OpenAI) -> None:
+    first = sdk.chat.completions.create(model="faq", messages=question())  # type: ignore[arg-type]
+    messages = [
+        {"role": "system", "content": "영어로 대답해."},
+        *question(),
+        {"role": "assistant", "content": first.choices[0].message.content},
+        {"role": "user", "content": [{"type": "text", "text": "그럼 서류는 뭐가 필요해?"}]},
+    ]
+    second = sdk.chat.completions.create(model="faq", messages=messages)  # type: ignore[arg-type]
+    assert "서류" in second.model_extra["smartstore"]["sources"][0]["question"]  # type: ignore[index]
+
+
+def test_sdk_embeds(sdk: OpenAI) -> None:
+    texts = ["배송비 설정 방법", "배송 요금은 어디서 정하나요?", "상표권 침해 신고"]
+    found = sdk.embeddings.create(model="e5-small", input=texts)
+    vectors = [each.embedding for each in found.data]
+    floats = sdk.embeddings.create(model="e5-small", input=texts[0], encoding_format="float")
+    assert floats.data[0].embedding == pytest.approx(vectors[0], abs=1e-3)
+
+    def likeness(a: int, b: int) -> float:
+        return sum(x * y for x, y in zip(vectors[a], vectors[b], strict=True))
+
+    assert likeness(0, 0) == pytest.approx(1, abs=1e-3)
+    assert likeness(0, 1) > likeness(0, 2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "word"),
+    [
+        ({"model": "gpt-5"}, openai.NotFoundError, "faq"),
+        ({"model": "faq/nobody"}, openai.NotFoundError, "faq/extractive"),
+        ({"messages": []}, openai.BadRequestError, "messages"),
+        ({"messages": [{"role": "system", "content": "가"}]}, openai.BadRequestError, "user"),
+        ({"messages": question("  ")}, openai.BadRequestError, "비어"),
+        ({"messages": question("가" * 2001)}, openai.BadRequestError, "2,000"),
+        ({"temperature": 3}, openai.BadRequestError, "temperature"),
+        ({"n": 2}, openai.BadRequestError, "n"),
+        ({"stop": list("abcde")}, openai.BadRequestError, "stop"),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_sdk_raises_its_own_error_types(
+    sdk: OpenAI, fields: dict[str, object], kind: type[openai.APIStatusError], word: str
+) -> None:
+    with pytest.raises(kind) as raised:
+        sdk.chat.completions.create(**({"model": "faq", "messages": question()} | fields))  # type: ignore[call-overload]
+    assert word in raised.value.message
+    assert raised.value.body["type"] == "invalid_request_error"  # type: ignore[index]
+
+
+def test_a_caller_who_leaves_ends_the_turn(live: Live, sdk: OpenAI) -> None:
+    stream = sdk.chat.completions.create(model="faq", messages=question(), stream=True)  # type: ignore[arg-type]
+    turn = next(stream).id.removeprefix("chatcmpl-")
+    stream.close()
+    with live.client() as client:
+        text = wait_until(lambda: client.get(f"/chat/turns/{turn}/events").text, 10)
+    assert "turn.completed" in text
