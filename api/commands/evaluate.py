@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from api.evaluation.searching import Measured
 
-app = typer.Typer(help="Measure search, dialogues, scope and answers on case files.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure search, dialogues, scope, answers and follow-ups on case files.", no_args_is_help=True
+)
 Cases = Annotated[Path, typer.Option("--cases", help="case file (JSON lines)")]
 Faq = Annotated[Path | None, typer.Option("--faq", help="FAQ file; the settings' one by default")]
 Expansions = Annotated[Path | None, typer.Option(help="file or folder; the settings' one by default")]
@@ -85,6 +87,114 @@ def answers(
             return summarize_answers([one async for one in judge_answers(rows, answerer)])
 
     _show(asyncio.run(run()), print_answers, as_json=as_json, out=out)
+
+
+@app.command()
+def dialogues(
+    cases: Cases,
+    faq: Faq = None,
+    expansions: Expansions = None,
+    provider: Provider = None,
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """Measure what follow-ups find, each with the real conversation before it."""
+    import asyncio
+
+    from api.context import ContextResolver, Resolution
+    from api.evaluation.dialogues import rank_dialogues, read_dialogues, summarize_dialogues
+    from api.evaluation.play import play
+    from api.evaluation.verdict_tables import print_dialogues
+    from api.memory import Memory, RememberedTurn
+    from api.services import open_engine
+
+    rows = read_dialogues(cases)
+    settings = _measured(faq, expansions).settings
+
+    async def run() -> dict[str, Any]:
+        async with open_engine(settings) as engine:
+            name = engine.conversation.providers.get(provider).name
+            context = ContextResolver(engine.searcher)
+
+            async def resolve(question: str, memory: Memory) -> Resolution:
+                return await asyncio.to_thread(context.resolve, question, memory)
+
+            async def player(question: str, memory: Memory) -> RememberedTurn:
+                return (await play(engine.conversation, question, memory, provider=name)).remembered()
+
+            return summarize_dialogues(await rank_dialogues(rows, resolve, player))
+
+    _show(asyncio.run(run()), print_dialogues, as_json=as_json, out=out)
+
+
+@app.command()
+def scope(
+    cases: Cases,
+    faq: Faq = None,
+    expansions: Expansions = None,
+    provider: Provider = None,
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """Measure what is answered, refused and not found; rows with a `query` count as in_scope."""
+    import asyncio
+
+    from api.evaluation.play import PlayedTurn, play
+    from api.evaluation.scope import judge_scope, read_scope_cases, summarize_scope
+    from api.evaluation.verdict_tables import print_scope
+    from api.memory import Memory
+    from api.services import open_engine
+
+    rows = read_scope_cases(cases)
+    settings = _measured(faq, expansions).settings
+
+    async def run() -> dict[str, Any]:
+        async with open_engine(settings) as engine:
+            name = engine.conversation.providers.get(provider).name
+
+            async def player(question: str) -> PlayedTurn:
+                return await play(engine.conversation, question, Memory(), provider=name)
+
+            return summarize_scope([one async for one in judge_scope(rows, player)])
+
+    _show(asyncio.run(run()), print_scope, as_json=as_json, out=out)
+
+
+@app.command()
+def followups(
+    cases: Cases,
+    faq: Faq = None,
+    expansions: Expansions = None,
+    provider: Provider = None,
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """Measure the follow-ups offered, on case files of any kind; a dialogue is one session."""
+    import asyncio
+
+    from api.evaluation.followups import offer_followups, read_followup_cases, summarize_followups
+    from api.evaluation.play import PlayedTurn, play
+    from api.evaluation.verdict_tables import print_followups
+    from api.memory import Memory
+    from api.services import open_engine
+
+    sessions = read_followup_cases(cases)
+    settings = _measured(faq, expansions).settings
+
+    async def run() -> dict[str, Any]:
+        async with open_engine(settings) as engine:
+            name = engine.conversation.providers.get(provider).name
+
+            async def player(question: str, memory: Memory) -> PlayedTurn:
+                return await play(engine.conversation, question, memory, provider=name)
+
+            async def finder(question: str) -> str:
+                hits = (await asyncio.to_thread(engine.searcher.search, question)).hits
+                return hits[0].faq.id if hits else ""
+
+            return summarize_followups(await offer_followups(sessions, player, finder))
+
+    _show(asyncio.run(run()), print_followups, as_json=as_json, out=out)
 
 
 @app.command()

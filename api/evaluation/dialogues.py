@@ -44,7 +44,7 @@ class Dialogue:
 class RankedTurn:
     """A turn with what was found for it, best first; `ms` is the time to resolve it."""
 
-    dialogue: str
+    id: str
     turn: DialogueTurn
     resolution: Resolution
     ms: float
@@ -73,11 +73,11 @@ async def rank_dialogues(
     ranked = []
     for dialogue in dialogues:
         memory = Memory()
-        for turn in dialogue.turns:
+        for number, turn in enumerate(dialogue.turns, 1):
             started = time.perf_counter()
             resolution = await resolver(turn.user, memory)
             elapsed = (time.perf_counter() - started) * 1e3
-            ranked.append(RankedTurn(dialogue.id, turn, resolution, elapsed))
+            ranked.append(RankedTurn(f"{dialogue.id}.{number}", turn, resolution, elapsed))
             memory = Memory((*memory.turns, await player(turn.user, memory)))
     return ranked
 
@@ -89,8 +89,8 @@ def summarize_dialogues(ranked: Sequence[RankedTurn]) -> dict[str, Any]:
         "standalone": _measures([one for one in ranked if not one.turn.needs_context]),
         "per_case": [
             {
-                "dialogue": one.dialogue,
-                "user": one.turn.user,
+                "id": one.id,
+                "query": one.turn.user,
                 "needs_context": one.turn.needs_context,
                 "followup": one.resolution.followup,
                 "standalone": one.resolution.standalone,

@@ -86,7 +86,8 @@ def summarize_followups(offered: Sequence[OfferedTurn]) -> dict[str, Any]:
         "suggestions": len(itself),
         "per_case": [
             {
-                "question": one.turn.question,
+                "id": f"{number}",
+                "query": one.turn.question,
                 "verdict": one.turn.verdict,
                 "suggestions": [suggestion.text for suggestion in one.turn.suggestions],
                 "self_retrieving": [
@@ -95,6 +96,6 @@ def summarize_followups(offered: Sequence[OfferedTurn]) -> dict[str, Any]:
                 ],
                 "repeated": one.repeated,
             }
-            for one in offered
+            for number, one in enumerate(offered, 1)
         ],
     }

@@ -81,7 +81,7 @@ def summarize_scope(judged: Sequence[JudgedScope]) -> dict[str, Any]:
     report["per_case"] = [
         {
             "id": one.case.id,
-            "text": one.case.text,
+            "query": one.case.text,
             "label": one.case.label,
             "verdict": one.turn.verdict,
             "right": one.right,
