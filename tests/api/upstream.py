@@ -15,7 +15,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,6 +53,7 @@ class Upstream:
         usage: report usage when asked to.
         retry_after: the header of a 429.
         pieces: the answer of a behaving server.
+        reply: makes the answer from the request's body, in place of `pieces`.
         requests: what was asked, in order.
         open: connections open now.
     """
@@ -64,6 +65,7 @@ class Upstream:
     usage: bool = True
     retry_after: str = "1"
     pieces: tuple[str, ...] = PIECES
+    reply: Callable[[dict[str, Any]], str] | None = None
     port: int = 0
     requests: list[Seen] = field(default_factory=list)
     open: int = 0
@@ -193,7 +195,7 @@ class _Answer:
         server = self._server
         if server.think == "field":
             await self._piece(delta={"reasoning_content": "속으로 한 생각"})
-        pieces = server.pieces
+        pieces = (server.reply(self._seen.body),) if server.reply else server.pieces
         if server.think == "tag":
             pieces = ("<thi", "nk>속으로 한 ", "생각</th", "ink>\n\n", *pieces)
         for piece in pieces:

@@ -1,0 +1,136 @@
+"""`smartstore expand`: has a model write other ways of asking for each FAQ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from api.expanding import ExpansionReport
+    from api.expansion_file import ExpansionFile
+    from api.settings import Settings
+    from retrieval.corpus import Faq
+
+
+def expand(
+    provider: Annotated[str, typer.Option("--provider", "-p", help="who writes, by name; needs a model")],
+    out: Annotated[Path, typer.Option(help="file to append to; FAQs that it holds are left out")],
+    faq: Annotated[Path | None, typer.Option("--faq", help="FAQ file; the settings' one by default")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="requests at the same time")] = 8,
+    limit: Annotated[int | None, typer.Option(min=1, help="so many FAQs at most, to try it")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask before it costs money")] = False,
+) -> None:
+    """Write two other ways of asking per FAQ: one natural, one short. Run it again to go on.
+
+    They are searched with the FAQ and never shown: put the file into configs/expansions, or name it to
+    `smartstore index build --expansions`.
+    """
+    import asyncio
+
+    from rich.console import Console
+
+    from api.expansion_file import ExpansionFile
+    from api.logs import configure_logs
+    from api.settings import LogSettings, load_settings
+    from retrieval.corpus import read_corpus
+
+    configure_logs(LogSettings(level="error", format="console"))
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    settings = load_settings()
+    _check_provider(settings, provider)
+    corpus = read_corpus(faq or settings.path(settings.corpus.faq))
+    with ExpansionFile(out) as file:
+        known = len(file.done & set(corpus.by_id))
+        todo = [one for one in corpus.faqs if one.id not in file.done][:limit]
+        console.print(
+            f"{len(corpus.faqs)} FAQs, {known} of them in {out}, {len(todo)} to write", markup=False
+        )
+        if not todo:
+            return
+        _show_estimate(console, settings, provider, todo)
+        if not yes:
+            typer.confirm("go on?", abort=True, err=True)
+        try:
+            report = asyncio.run(_write(settings, provider, todo, file, concurrency=concurrency))
+        except KeyboardInterrupt:
+            console.print("stopped; run the same command again to go on", style="yellow")
+            raise typer.Exit(130) from None
+    _show_report(console, report)
+    if not report.written:
+        raise typer.Exit(1)
+
+
+def _check_provider(settings: Settings, name: str) -> None:
+    """Raises `InvalidRequest` for a provider that is not there or has no model."""
+    from api.errors import InvalidRequest, UnknownProvider
+
+    endpoints = settings.providers.endpoints
+    if name not in settings.providers.names:
+        raise UnknownProvider(name, endpoints)
+    if name not in endpoints:
+        writers = ", ".join(endpoints) or "none yet, see providers.endpoints in configs/app.yaml"
+        raise InvalidRequest(
+            f"provider '{name}' cannot write: it has no model and only quotes the FAQ; with one: {writers}"
+        )
+
+
+def _show_estimate(console: Console, settings: Settings, name: str, todo: Sequence[Faq]) -> None:
+    from api.expanding import estimate, load_expansion_instructions
+    from api.providers.completion_chunks import Price
+
+    endpoint = settings.providers.endpoints[name]
+    price = Price(endpoint.usd_per_million_input, endpoint.usd_per_million_output)
+    usage = estimate(todo, load_expansion_instructions(), price)
+    if usage.cost_usd:
+        cost = f"about {usage.cost_usd:.2f} USD"
+    elif endpoint.third_party:
+        cost = f"price unknown: set providers.endpoints.{name}.usd_per_million_input and _output"
+    else:
+        cost = "no price per token"
+    console.print(
+        f"estimate for {name} ({endpoint.model}): {usage.prompt_tokens:,} tokens in, "
+        f"{usage.completion_tokens:,} out, {cost}",
+        markup=False,
+    )
+
+
+async def _write(
+    settings: Settings, name: str, todo: Sequence[Faq], file: ExpansionFile, *, concurrency: int
+) -> ExpansionReport:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from api.expanding import write_expansions
+    from api.providers.factory import open_providers
+    from retrieval.tokenizer import KoreanTokenizer
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    async with open_providers(settings, KoreanTokenizer()) as providers:
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("expand", total=len(todo))
+            return await write_expansions(
+                todo,
+                providers.get(name),
+                lambda one, queries: file.add(one.id, queries),
+                concurrency=concurrency,
+                progress=lambda: bar.advance(task),
+            )
+
+
+def _show_report(console: Console, report: ExpansionReport) -> None:
+    usage = report.usage
+    about = "about " if usage.estimated else ""
+    console.print(
+        f"{report.written} written, {len(report.skipped)} skipped; {about}{usage.prompt_tokens:,} tokens in, "
+        f"{usage.completion_tokens:,} out, {usage.cost_usd:.4f} USD"
+    )
+    for faq, reason in report.skipped:
+        console.print(f"  skipped {faq.id} {faq.question}: {reason}", style="yellow", markup=False)
+    if report.skipped:
+        console.print("run the same command again to try the skipped ones once more")
