@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +15,17 @@ from tests.api.live import ROOT, SMARTSTORE, Live, environment, serve
 
 
 @pytest.fixture(scope="session")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder that holds the index of the bundled sample."""
+def data_dir(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A data folder that holds the index of the bundled sample; built again only when it is stale."""
+    kept = Path(request.config.cache.mkdir("sample-index"))
     folder = tmp_path_factory.mktemp("var")
-    done = subprocess.run(
-        [*SMARTSTORE, "index", "build"], cwd=ROOT, env=environment(folder), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    with (kept / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(
+            [*SMARTSTORE, "index", "build"], cwd=ROOT, env=environment(kept), capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        shutil.copytree(kept / "index", folder / "index")
     return folder
 
 
