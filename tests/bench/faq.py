@@ -117,7 +117,7 @@ def report(
     seconds: float,
     cpu_s: float,
     latencies: list[float],
-    by_step: dict[str, float],
+    steps_ms: dict[str, float],
     cached: tuple[float, float],
 ) -> str:
     """The section of docs/performance.md."""
@@ -168,10 +168,7 @@ def main() -> None:
         env = {"SMARTSTORE_DATA_DIR": name, "OMP_NUM_THREADS": "1"}
         os.environ.update(env)
         smartstore = [sys.executable, "-m", "api.cli"]
-        with process(
-            [*smartstore, "index", "build"], core=_cores(), env=env, log=folder / "build.log"
-        ) as pid:
-            os.waitpid(pid, 0)
+        subprocess.run([*smartstore, "index", "build"], cwd=ROOT, check=True, capture_output=True)
         log = folder / "serve.log"
         pid = stack.enter_context(
             process([*smartstore, "serve", "--port", str(port)], core=_cores(), env=env, log=log)
