@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from api.errors import ApiError, ProviderTimeout, StateUnavailable
+from api.errors import ApiError, ProviderTimeout, SearchUnavailable, StateUnavailable
 from api.events import Delta, ProviderSwitched, TurnCompleted, TurnEvent, TurnFailed, TurnStarted
 from api.memory import Memory, RememberedTurn
 from api.state.event_log import LeaseLost
@@ -26,6 +26,7 @@ from api.turns.base import TurnRequest
 from api.turns.signals import Reason, Signals
 from api.turns.transcript import Transcript
 from api.turns.writer import EventWriter, patiently
+from retrieval.errors import RetrievalError
 
 log = structlog.get_logger(__name__)
 INTERNAL = TurnFailed(
@@ -33,6 +34,7 @@ INTERNAL = TurnFailed(
     message="답변을 만드는 중에 문제가 생겼습니다. 잠시 후 다시 시도해 주세요.",
     retryable=True,
 )
+SEARCH_AWAY = SearchUnavailable("지금은 FAQ를 검색할 수 없습니다. 잠시 후 다시 질문해 주세요.").event()
 _ABANDONED: frozenset[Reason] = frozenset({"stopped", "abandoned"})
 
 
@@ -154,6 +156,9 @@ class _Run:
                 raise
             log.warning("turn.failed", turn_id=self._request.turn_id, code=exc.code, error=str(exc))
             return exc.event()
+        except RetrievalError as exc:
+            log.warning("turn.failed", turn_id=self._request.turn_id, code=SEARCH_AWAY.code, error=str(exc))
+            return SEARCH_AWAY
         except (Exception, asyncio.CancelledError):
             # The edge of a turn: whatever the conversation raised becomes its closing event.
             log.exception("turn.crashed", turn_id=self._request.turn_id)

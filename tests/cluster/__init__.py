@@ -1,0 +1,1 @@
+"""Drills: the service as a small cluster of real processes, with faults."""
