@@ -1,0 +1,218 @@
+"""Training on a tiny Qwen3: by heart with the adapter, not without it; packed, killed and merged alike."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune.adapter import NAME, check_fits, read_card
+from finetune.encoding import IGNORED, encode, encode_all, read_examples
+from finetune.errors import BaseMismatch, DataError, FinetuneError
+from finetune.shape import read_shape
+from tests.finetune.conftest import ROOT, Learnt, tiny_config
+
+pytestmark = pytest.mark.torch
+
+
+def load(base: Path, adapter: Path | None = None) -> tuple[Any, Any]:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from finetune.base_model import open_tokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(str(base), dtype="float32")
+    if adapter is not None:
+        model = PeftModel.from_pretrained(model, str(adapter))
+    return model.eval(), open_tokenizer(str(base))
+
+
+def test_tiny_builds_the_same_model_again(tiny_base: Path, tmp_path: Path) -> None:
+    from finetune.tiny import main
+
+    assert main([str(tmp_path / "again"), "--faq", str(ROOT / "configs/faq/sample.jsonl")]) == 0
+    assert main([str(tmp_path / "other"), "--seed", "8"]) == 0
+    weights = [f / "model.safetensors" for f in (tiny_base, tmp_path / "again", tmp_path / "other")]
+    assert weights[0].read_bytes() == weights[1].read_bytes() != weights[2].read_bytes()
+    model, tokenizer = load(tiny_base)
+    assert sum(p.numel() for p in model.parameters()) == read_shape(tiny_base).parameters
+    assert tokenizer.decode(tokenizer.encode("정산 3,000원 😀\n1) ㉠")) == "정산 3,000원 😀\n1) ㉠"
+
+
+def test_encoding_bears_loss_on_the_last_answer_alone(learnt: Learnt) -> None:
+    from finetune.base_model import open_tokenizer
+
+    tokenizer = open_tokenizer(str(learnt.base))
+    messages = [
+        {"role": "system", "content": "지시"}, {"role": "user", "content": "가입은요?"},
+        {"role": "assistant", "content": "됩니다. [1]"}, {"role": "user", "content": "비용은요?"},
+        {"role": "assistant", "content": "무료입니다. [2]"},
+    ]  # fmt: skip
+    encoded = encode(tokenizer, messages)  # type: ignore[arg-type]
+    prompt = tokenizer.apply_chat_template(
+        messages[:-1], add_generation_prompt=True, enable_thinking=False, tokenize=False
+    )
+    assert tokenizer.decode(encoded.input_ids) == f"{prompt}무료입니다. [2]<|im_end|>"
+    learnt_ids = [i for i in encoded.labels if i != IGNORED]
+    assert tokenizer.decode(learnt_ids) == "무료입니다. [2]<|im_end|>"
+    assert prompt.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+    with pytest.raises(DataError):
+        encode(tokenizer, messages[:-1])  # type: ignore[arg-type]
+
+
+def test_adapter_reproduces_20_faqs_and_the_base_does_not(learnt: Learnt) -> None:
+    from finetune.finish import greedy
+
+    examples = read_examples(learnt.config.data.folder / "train.jsonl")
+    assert len(examples) == 20
+    model, tokenizer = load(learnt.base, learnt.adapter)
+    right = wrong = 0
+    for messages in examples:
+        answer, _ = greedy(model, tokenizer, messages[:-1], max_tokens=200)
+        right += answer == messages[-1]["content"]
+        with model.disable_adapter():
+            without, _ = greedy(model, tokenizer, messages[:-1], max_tokens=20)
+        wrong += messages[-1]["content"].startswith(without)
+    assert right >= 19
+    assert wrong == 0
+
+
+def test_card_tells_where_the_adapter_comes_from(learnt: Learnt) -> None:
+    card = read_card(learnt.adapter)
+    data = json.loads((learnt.config.data.folder / "card.json").read_text(encoding="utf-8"))
+    assert NAME.fullmatch(card["name"])
+    assert learnt.adapter.name == card["name"]
+    assert card["data_hash"] == data["data_hash"]
+    assert card["rank"] == check_fits(learnt.adapter, read_shape(learnt.base)) == 32
+    assert card["metrics"]["loss"]["train"] < 0.2 < 4 < card["metrics"]["loss"]["train_base"]
+    canary = card["canary"]
+    assert canary["reference"] != canary["base"]
+    assert len(canary["top_tokens"]) == 8
+    assert canary["reference"].startswith(canary["top_tokens"][0][0])
+
+
+def test_packing_fills_the_rows_and_changes_no_loss(learnt: Learnt) -> None:
+    from finetune.losses import token_loss
+
+    model, tokenizer = load(learnt.base, learnt.adapter)
+    examples = read_examples(learnt.config.data.folder / "train.jsonl")
+    encoded, _ = encode_all(tokenizer, examples, max_length=2048)
+    for chosen in (model, model.unload()):
+        alone, packed = token_loss(chosen, encoded), token_loss(chosen, encoded, pack_to=2048)
+        assert packed == pytest.approx(alone, abs=1e-3)
+
+
+def test_trainer_gives_the_same_loss_packed_and_unpacked(learnt: Learnt, tmp_path: Path) -> None:
+    """One optimizer step over all examples, with the trainer's own packing and collator."""
+    losses, filled = {}, None
+    for packing in (True, False):
+        training = {
+            "packing": packing, "max_length": 2048, "batch": 1, "accumulation": 100,
+            "max_steps": 1, "warmup_steps": 0, "log_steps": 1,
+        }  # fmt: skip
+        report, curves = run(learnt, tmp_path / str(packing), training)
+        losses[packing], filled = curves[0]["loss"], report["filled"] or filled
+    assert losses[True] == pytest.approx(losses[False], abs=1e-3)
+    assert filled is not None
+    assert filled > 0.8
+
+
+def run(learnt: Learnt, folder: Path, training: dict[str, object], **options: Any) -> tuple[Any, Any]:
+    from finetune.curves import read_curves
+    from finetune.train import train
+
+    _, config = part(learnt, folder, training)
+    adapter = train(config, **options)
+    report = json.loads((adapter / "report.json").read_text(encoding="utf-8"))
+    return report, read_curves(config.run_folder / "curves.jsonl")
+
+
+def part(learnt: Learnt, folder: Path, training: dict[str, object]) -> tuple[Path, Any]:
+    folder.mkdir(parents=True, exist_ok=True)
+    data = {"folder": str(learnt.config.data.folder), "validation_share": 0.0}
+    return tiny_config(
+        folder,
+        {"data": data, "model": {"base": str(learnt.base)}, "training": training, "lora": {"dropout": 0.1}},
+    )
+
+
+def test_killed_run_resumes_to_the_same_loss(learnt: Learnt, tmp_path: Path) -> None:
+    training = {"max_steps": 14, "save_steps": 4, "eval_steps": 4, "log_steps": 2, "warmup_steps": 2}
+    whole, curves = run(learnt, tmp_path / "whole", training)
+    path, config = part(learnt, tmp_path / "killed", training)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "finetune.train", "--config", str(path)],
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    checkpoints = config.run_folder / "checkpoints"
+    waited = time.monotonic() + 300
+    while not (checkpoints / "checkpoint-4" / "trainer_state.json").exists():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < waited
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (config.run_folder / "adapter").exists()
+    resumed, again = run(learnt, tmp_path / "killed", training, resume=True)
+    assert resumed["steps"] == whole["steps"] == 14
+    ours = {line["step"]: line["loss"] for line in curves if "loss" in line}
+    theirs = {line["step"]: line["loss"] for line in again if "loss" in line}
+    assert theirs == pytest.approx(ours, abs=1e-5)
+
+
+def test_merged_model_answers_like_base_and_adapter(learnt: Learnt, tmp_path: Path) -> None:
+    import torch
+
+    from finetune.export import export
+    from finetune.finish import greedy
+
+    out = export(learnt.adapter, learnt.base, tmp_path / "merged", dtype="float32")
+    merged, tokenizer = load(out)
+    model, _ = load(learnt.base, learnt.adapter)
+    for messages in read_examples(learnt.config.data.folder / "train.jsonl")[:4]:
+        prompt = messages[:-1]
+        assert greedy(merged, tokenizer, prompt) == greedy(model, tokenizer, prompt)
+        ids = torch.tensor([encode(tokenizer, messages).input_ids])
+        with torch.no_grad():
+            assert torch.allclose(merged(ids).logits, model(ids).logits, atol=1e-3)
+    with pytest.raises(FinetuneError, match="exists already"):
+        export(learnt.adapter, learnt.base, out)
+
+
+def test_export_refuses_another_base_of_the_same_shape(learnt: Learnt, tmp_path: Path) -> None:
+    from finetune.export import export
+    from finetune.tiny import main
+
+    assert main([str(tmp_path / "other"), "--seed", "8"]) == 0
+    with pytest.raises(BaseMismatch, match="was trained on"):
+        export(learnt.adapter, tmp_path / "other", tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+
+
+def test_train_refuses_what_cannot_fit_before_it_loads_anything(
+    learnt: Learnt, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from finetune.train import main
+
+    shape = {"base": "Qwen/Qwen3-32B", "shape": str(ROOT / "configs/finetune/shapes/qwen3-32b.json")}
+    path, _ = tiny_config(tmp_path, {"model": shape})
+    started = time.monotonic()
+    assert main(["--config", str(path)]) == 1
+    assert "needs 1" in capsys.readouterr().err
+    assert time.monotonic() - started < 10
+
+
+def test_random_weights_have_the_exact_shape() -> None:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    file = ROOT / "configs" / "finetune" / "shapes" / "qwen3-32b.json"
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(str(file)))
+    assert sum(p.numel() for p in model.parameters()) == read_shape(file).parameters
