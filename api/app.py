@@ -13,7 +13,7 @@ from api.limits import BodyLimit
 from api.logs import configure_logs
 from api.problems import install_problem_handlers
 from api.request_log import RequestLog
-from api.routes import chat, chat_socket, faqs, openai, operations, providers, sessions
+from api.routes import chat, chat_socket, faqs, jobs, openai, operations, providers, sessions
 from api.routes.page import mount_page
 from api.services import open_services
 from api.settings import Settings, load_settings
@@ -40,7 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Gateway, max_bytes=settings.server.max_raw_body_bytes)
     app.add_middleware(RequestLog)
     install_problem_handlers(app)
-    for area in (chat, chat_socket, sessions, faqs, providers, openai, operations):
+    for area in (chat, chat_socket, sessions, faqs, providers, jobs, openai, operations):
         app.include_router(area.router)
     mount_page(app)
     return app

@@ -23,6 +23,10 @@ from api.errors import StateUnavailable
 from api.followups import FollowUps
 from api.index_refresh import refresh_index
 from api.indexing import embedder_of
+from api.jobs.base import JobRunner
+from api.jobs.inline import open_inline_jobs
+from api.jobs.queued import QueuedJobs, consume_jobs
+from api.jobs.records import JobRecords
 from api.keys import Keys
 from api.loopback import is_loopback
 from api.metrics import Metrics, ObservedConversation
@@ -80,6 +84,8 @@ class Services:
     sessions: Sessions
     turns: TurnRecords
     runner: TurnRunner
+    jobs: JobRecords
+    job_runner: JobRunner
     metrics: Metrics
     access: Access
 
@@ -111,7 +117,7 @@ def open_searcher(settings: Settings) -> Searcher:
         tokenizer=tokenizer.version,
         snapshot_max_faqs=settings.index.snapshot_max_faqs,
     )
-    return Searcher(index, embedder, tokenizer, Ranker.load())
+    return Searcher(index, embedder, tokenizer, Ranker.load(embedder=embedder.name))
 
 
 @asynccontextmanager
@@ -145,11 +151,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         open_engine(settings, state=state) as engine,
         refresh_index(engine.searcher, settings),
         _open_turns(settings, state) as parts,
-        _open_runner(settings, parts, lambda: _observed(engine, state, settings, parts)) as runner,
+        _open_runners(settings, parts, lambda: _observed(engine, state, settings, parts)) as runners,
     ):
         access = open_access(settings, state)
         sessions, turns, metrics = parts.turns.sessions, parts.turns, parts.metrics
-        yield Services(settings, engine, state, sessions, turns, runner, metrics, access)
+        yield Services(settings, engine, state, sessions, turns, *runners, metrics, access)
 
 
 @asynccontextmanager
@@ -173,7 +179,11 @@ async def open_worker(settings: Settings) -> AsyncIterator[TurnWorker]:
         )
         await worker.start()
         try:
-            async with watch_queues(broker, parts.metrics), _metrics_server(settings, parts.metrics):
+            async with (
+                watch_queues(broker, parts.metrics),
+                _metrics_server(settings, parts.metrics),
+                consume_jobs(broker, JobRecords(state)),
+            ):
                 yield worker
         finally:
             await worker.drain(settings.turns.drain_s)
@@ -198,6 +208,7 @@ async def _metrics_server(settings: Settings, metrics: Metrics) -> AsyncIterator
 class _Turns:
     """What running a turn needs besides the conversation."""
 
+    state: State
     turns: TurnRecords
     signals: Signals
     limits: RunLimits
@@ -225,7 +236,7 @@ async def _open_turns(settings: Settings, state: State) -> AsyncIterator[_Turns]
     )
     signals = Signals(state, turns.stop_channel)
     try:
-        yield _Turns(turns, signals, limits, Metrics())
+        yield _Turns(state, turns, signals, limits, Metrics())
     finally:
         await signals.aclose()
 
@@ -241,14 +252,15 @@ def _open_broker(settings: Settings) -> AbstractAsyncContextManager[Broker]:
 
 
 @asynccontextmanager
-async def _open_runner(
+async def _open_runners(
     settings: Settings, parts: _Turns, conversation: Callable[[], AnyConversation]
-) -> AsyncIterator[TurnRunner]:
-    """The runner that the settings name."""
+) -> AsyncIterator[tuple[TurnRunner, JobRecords, JobRunner]]:
+    """The runners that the settings name, for turns and for jobs."""
+    jobs = JobRecords(parts.state)
     match settings.turns.runner:
         case "queued":
             async with _open_broker(settings) as broker, watch_queues(broker, parts.metrics):
-                yield QueuedRunner(parts.turns, broker)
+                yield QueuedRunner(parts.turns, broker), jobs, QueuedJobs(broker)
         case "inline":
             runner = InlineRunner(
                 conversation(),
@@ -258,7 +270,8 @@ async def _open_runner(
                 max_turns=settings.turns.max_concurrent,
             )
             try:
-                yield runner
+                async with open_inline_jobs(jobs) as job_runner:
+                    yield runner, jobs, job_runner
             finally:
                 await runner.drain(settings.turns.drain_s)
 

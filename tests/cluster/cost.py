@@ -12,7 +12,7 @@ from tests.cluster.reader import events, percentile
 from tests.cluster.report import table, write_section
 from tests.cluster.stack import stack
 
-_TURNS, _WARM = 150, 10
+_TURNS, _WARM = 100, 10
 
 
 async def _first(http: aiohttp.ClientSession, url: str, question: str) -> tuple[float, float]:

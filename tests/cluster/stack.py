@@ -21,6 +21,7 @@ from tests.cluster.servers import Milvus, RabbitMQ, Redis, free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _INDEX = ROOT / "var" / "drills" / "faq.db"
+LOGS = ROOT / "var" / "drills" / "logs"
 SMARTSTORE = [sys.executable, "-m", "api.cli"]
 
 
@@ -42,7 +43,7 @@ class Node:
         if command[0] == "serve":
             self.port = self.port or free_port()
             command += ["--port", str(self.port)]
-        with (self._stack.folder / f"{self.name}.log").open("a") as log:
+        with (LOGS / f"{self.name}.log").open("a") as log:
             self.process = subprocess.Popen(
                 [*SMARTSTORE, *command], cwd=ROOT, env=self._stack.environment,
                 stdout=subprocess.PIPE, stderr=log, text=True,
@@ -55,9 +56,7 @@ class Node:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if "ready" not in line:
-            raise RuntimeError(
-                f"{self.name}: {(self._stack.folder / f'{self.name}.log').read_text()[-2000:]}"
-            )
+            raise RuntimeError(f"{self.name}: {(LOGS / f'{self.name}.log').read_text()[-2000:]}")
 
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal and waits for the process to end."""
@@ -110,12 +109,15 @@ def stack(
     Args:
         apis: API processes.
         workers: worker processes; 0 runs turns inline.
-        milvus: the index lives on a Milvus server that answers every search.
+        milvus: the index lives on a Milvus server, of which each process holds a snapshot.
         settings: sections merged into the drills' settings.
     """
     with ExitStack() as closing:
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="drill-")))
         upstream = closing.enter_context(upstream_in_thread(piece_s=0.25, pieces=pieces()))
+        LOGS.mkdir(parents=True, exist_ok=True)
+        for old in LOGS.glob("*.log"):
+            old.write_text("")
         redis, rabbit = Redis(folder), RabbitMQ(folder) if workers else None
         lite = Milvus(folder) if milvus else None
         _build_index()
@@ -175,7 +177,7 @@ def _settings(built: Stack, extra: dict[str, Any]) -> dict[str, Any]:
         "log": {"level": "warning"},
     }
     if built.milvus is not None:
-        whole["index"] |= {"uri": built.milvus.url, "snapshot_max_faqs": 0}
+        whole["index"] |= {"uri": built.milvus.url}
     if built.rabbit is not None:
         whole |= {"turns": {"runner": "queued"}, "queue": {"url": built.rabbit.url, "concurrency": 16}}
     for section, values in extra.items():

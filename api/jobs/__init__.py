@@ -1,0 +1,1 @@
+"""Long work that nobody waits for at the screen: re-index, expand, evaluate."""
