@@ -37,7 +37,7 @@ def open_search(
 
         built = fingerprint(corpus.faqs, expansions, embedder=embedder.name, tokenizer=tokenizer.version)
         index = open_index(data.index, embedder=embedder.name, tokenizer=tokenizer.version, fingerprint=built)
-        return Searcher(index, embedder, tokenizer, Ranker.load())
+        return Searcher(index, embedder, tokenizer, Ranker.load(embedder=embedder.name))
     from retrieval.index.prepare import Known, prepare
 
     views = view_texts(corpus.faqs, expansions)
@@ -52,4 +52,5 @@ def open_search(
         faqs=corpus.by_id,
     )
     name = fingerprint(corpus.faqs, expansions, embedder=embedder.name, tokenizer=tokenizer.version)
-    return Searcher(MemoryIndex(rows, fingerprint=name), embedder, tokenizer, Ranker.load())
+    ranker = Ranker.load(embedder=embedder.name)
+    return Searcher(MemoryIndex(rows, fingerprint=name), embedder, tokenizer, ranker)

@@ -134,7 +134,7 @@ def _open_searcher(index: str) -> Searcher:
 
     embedder, tokenizer = open_embedder("e5-small"), KoreanTokenizer()
     found = open_index(index, embedder=embedder.name, tokenizer=tokenizer.version)
-    return Searcher(found, embedder, tokenizer, Ranker.load())
+    return Searcher(found, embedder, tokenizer, Ranker.load(embedder=embedder.name))
 
 
 def main(argv: list[str] | None = None) -> int:

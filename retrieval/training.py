@@ -18,8 +18,9 @@ from retrieval.ranker import Ranker, Weights, margins
 from retrieval.training_data import RankedQuery
 
 Array = NDArray[np.float64]
-_STEPS, _RATE, _DECAY = 500, 0.15, 2e-3
-_CALIBRATED = 10
+_STEPS, _RATE, _DECAY = 300, 0.15, 2e-3
+_RIVALS = 40
+_CALIBRATED = 1
 _UNANSWERABLE = 4
 
 
@@ -90,9 +91,10 @@ def _listwise(queries: Sequence[RankedQuery], *, portable: bool) -> Array:
     usable = [q for q in queries if q.relevant.any()]
     if not usable:
         raise ValueError("no query finds its FAQ among its candidates: nothing to learn from")
-    rows = np.concatenate([features(q.legs, portable=portable) for q in usable])
-    relevant = np.concatenate([q.relevant for q in usable]).astype(np.float64)
-    sizes = np.array([len(q.relevant) for q in usable])
+    strong = [_strongest(q, portable=portable) for q in usable]
+    rows = np.concatenate([x for x, _ in strong])
+    relevant = np.concatenate([y for _, y in strong]).astype(np.float64)
+    sizes = np.array([len(y) for _, y in strong])
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     spread = rows.std(axis=0) + 1e-9
     rows = (rows - rows.mean(axis=0)) / spread
@@ -110,6 +112,14 @@ def _listwise(queries: Sequence[RankedQuery], *, portable: bool) -> Array:
         weights -= rate * first / (1 - 0.9**n) / (np.sqrt(second / (1 - 0.99**n)) + 1e-9)
     result: Array = weights / spread
     return result
+
+
+def _strongest(query: RankedQuery, *, portable: bool) -> tuple[Array, NDArray[np.bool_]]:
+    """Features and relevance of the relevant and the most similar candidates: the rest teach little."""
+    rows = features(query.legs, portable=portable)
+    similar = np.argsort(-rows[:, FEATURES.index("dense_pool")], kind="stable")[:_RIVALS]
+    kept = np.union1d(similar, np.flatnonzero(query.relevant))
+    return rows[kept], query.relevant[kept]
 
 
 def _calibrate(ranker: Ranker, queries: Sequence[RankedQuery]) -> tuple[float, float, float]:
@@ -131,14 +141,16 @@ def _calibrate(ranker: Ranker, queries: Sequence[RankedQuery]) -> tuple[float, f
 
 
 def _logistic(x: Array, y: Array) -> Array:
-    design = np.hstack([x, np.ones((len(x), 1))])
+    """Weights of the columns of `x`, then the intercept; columns are standardised on the way."""
+    middle, spread = x.mean(axis=0), x.std(axis=0) + 1e-9
+    design = np.hstack([(x - middle) / spread, np.ones((len(x), 1))])
     weights = np.zeros(design.shape[1])
     for _ in range(50):
         shares = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
-        curve = (design * (shares * (1 - shares))[:, None]).T @ design + 1e-6 * np.eye(len(weights))
-        step = np.linalg.solve(curve, design.T @ (y - shares) - 1e-6 * weights)
-        weights += np.clip(step, -2, 2)
+        curve = (design * (shares * (1 - shares))[:, None]).T @ design + np.eye(len(weights))
+        step = np.linalg.solve(curve, design.T @ (y - shares) - weights)
+        weights += np.clip(step, -1, 1)
         if np.abs(step).max() < 1e-8:
             break
-    result: Array = weights
-    return result
+    slopes: Array = weights[:-1] / spread
+    return np.append(slopes, weights[-1] - slopes @ middle)

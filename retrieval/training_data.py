@@ -14,17 +14,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.adapter_training import Terms, ViewData
+from retrieval.adapter_training import ViewVectors
 from retrieval.corpus import Corpus
 from retrieval.embedders.adapter import Adapter
 from retrieval.embedders.base import Embedder
 from retrieval.index.bm25 import Bm25Statistics, Postings
 from retrieval.index.prepare import Known, Progress, prepare
-from retrieval.index.rows import ViewText, view_texts
+from retrieval.index.rows import view_texts
 from retrieval.tokenizer import KoreanTokenizer
 from retrieval.vector_cache import read_known, write_known
 
 Floats = NDArray[np.float32]
+Terms = Sequence[Sequence[str]]
 DEPTH = 50
 MAX_EXPANSIONS = 4
 
@@ -47,14 +48,20 @@ class CorpusViews:
     """Everything that training knows of a corpus.
 
     Attributes:
-        views: vectors by the base embedder, and terms of what was embedded.
-        given: `(k, n)`, which expansions exist; a missing one holds the question's vector.
-        answers: terms of the whole answers, as BM25 counts them.
+        vectors: of every view, by the base embedder.
+        question_terms, answer_terms: BM25 terms per FAQ.
+        expansion_terms: likewise, for each way of asking.
+        given: `(k, n)`, which expansions exist; a missing one holds the question's vector and terms.
     """
 
-    views: ViewData
+    vectors: ViewVectors
+    question_terms: Terms
+    answer_terms: Terms
+    expansion_terms: Sequence[Terms]
     given: NDArray[np.bool_]
-    answers: Terms
+
+    def __len__(self) -> int:
+        return len(self.question_terms)
 
 
 def corpus_views(
@@ -87,18 +94,20 @@ def corpus_views(
         return [at.get(f"{faq.id}:{name}", at[f"{faq.id}:question0"]) for faq in corpus.faqs]
 
     asked = [rows(f"expansion{k}") for k in range(count)]
-    answers = rows("answer0")
     dense = done.vectors.dense
-    views = ViewData(
+    vectors = ViewVectors(
         question=dense[rows("question0")],
-        answer=dense[answers],
+        answer=dense[rows("answer0")],
         expansions=dense[asked] if asked else np.zeros((0, len(corpus.faqs), dense.shape[1]), np.float32),
-        question_terms=[done.tokens[n] for n in rows("question0")],
-        answer_terms=[_embedded_terms(texts[n], done.tokens[n], tokenizer) for n in answers],
-        expansion_terms=[[done.tokens[n] for n in row] for row in asked],
     )
     given = [[f"{faq.id}:expansion{k}" in at for faq in corpus.faqs] for k in range(count)]
-    return CorpusViews(views, np.array(given, bool).reshape(count, -1), [done.tokens[n] for n in answers])
+    return CorpusViews(
+        vectors,
+        question_terms=[done.tokens[n] for n in rows("question0")],
+        answer_terms=[done.tokens[n] for n in rows("answer0")],
+        expansion_terms=[[done.tokens[n] for n in row] for row in asked],
+        given=np.array(given, bool).reshape(count, -1),
+    )
 
 
 class TrainingSearch:
@@ -106,25 +115,25 @@ class TrainingSearch:
 
     def __init__(self, corpus: CorpusViews, adapter: Adapter | None) -> None:
         self._corpus, self._adapter = corpus, adapter
-        views = corpus.views
-        self.question = self.embed(views.question, views.question_terms)
-        self.answer = self.embed(views.answer, views.answer_terms)
-        pairs = zip(views.expansions, views.expansion_terms, strict=True)
-        self.expansions = [self.embed(dense, terms) for dense, terms in pairs]
-        documents = [*views.question_terms, *corpus.answers]
-        for terms, given in zip(views.expansion_terms, corpus.given, strict=True):
+        vectors = corpus.vectors
+        self.question, self.answer = vectors.question, vectors.answer
+        if adapter:
+            self.question, self.answer = adapter.passages(self.question), adapter.passages(self.answer)
+        self.expansions = [self.embed(dense) for dense in vectors.expansions]
+        documents = [*corpus.question_terms, *corpus.answer_terms]
+        for terms, given in zip(corpus.expansion_terms, corpus.given, strict=True):
             documents += [t if there else () for t, there in zip(terms, given, strict=True)]
         statistics = Bm25Statistics.of([d for d in documents if d])
         self._postings = Postings(statistics.weights(document) for document in documents)
 
-    def embed(self, dense: Floats, terms: Terms) -> Floats:
-        """Base vectors and terms to the vectors searched."""
-        return self._adapter.apply(dense, terms) if self._adapter else dense
+    def embed(self, dense: Floats) -> Floats:
+        """Base vectors of questions to the vectors searched."""
+        return self._adapter.queries(dense) if self._adapter else dense
 
     def legs(self, vector: Floats, terms: Sequence[str], *, without: int = -1) -> NDArray[np.float64]:
         """Returns `(faqs, 6)` scores; `without` is the number of the expansion left out for all FAQs."""
         given = self._corpus.given
-        count = given.shape[1]
+        count = len(self._corpus)
         lexical = self._postings.scores({t: float(n) for t, n in Counter(terms).items()}).reshape(-1, count)
         dense_expansion = np.full(count, -1.0)
         lexical_expansion = np.zeros(count)
@@ -137,15 +146,11 @@ class TrainingSearch:
         return np.stack([*columns, lexical[0], lexical[1], lexical_expansion], axis=1).astype(np.float64)
 
 
-def held_out_queries(
-    corpus: CorpusViews, search: TrainingSearch, faqs: NDArray[np.int64]
-) -> Iterator[tuple[int, RankedQuery]]:
-    """Yields, with the number of the expansion, each expansion of `faqs` as a query that misses itself."""
-    for k, terms in enumerate(corpus.views.expansion_terms):
-        for i in faqs:
-            if corpus.given[k, i]:
-                legs = search.legs(search.expansions[k][i], terms[i], without=k)
-                yield k, ranked_query(legs, {int(i)})
+def held_out_queries(corpus: CorpusViews, search: TrainingSearch, expansion: int) -> Iterator[RankedQuery]:
+    """Yields the k-th expansion of each FAQ as a query, where no FAQ has its k-th expansion."""
+    vectors, terms = search.expansions[expansion], corpus.expansion_terms[expansion]
+    for i in map(int, np.flatnonzero(corpus.given[expansion])):
+        yield ranked_query(search.legs(vectors[i], terms[i], without=expansion), {i})
 
 
 def ranked_query(legs: NDArray[np.float64], relevant: set[int]) -> RankedQuery:
@@ -156,8 +161,3 @@ def ranked_query(legs: NDArray[np.float64], relevant: set[int]) -> RankedQuery:
         chosen.update(int(n) for n in best if column[n] != 0)
     kept = sorted(chosen)
     return RankedQuery(legs[kept], np.array([n in relevant for n in kept], bool))
-
-
-def _embedded_terms(view: ViewText, terms: Sequence[str], tokenizer: KoreanTokenizer) -> Sequence[str]:
-    """The terms of what the embedder saw: an answer's beginning."""
-    return terms if view.embedded == view.text else tokenizer.tokens(view.embedded)

@@ -154,7 +154,7 @@ def as_json(steps: Sequence[Step]) -> list[Mapping[str, object]]:
 def _legs(
     search: TrainingSearch, vectors: NDArray[np.float32], terms: Sequence[Sequence[str]]
 ) -> list[Array]:
-    adapted = search.embed(vectors, terms)
+    adapted = search.embed(vectors)
     return [search.legs(vector, found) for vector, found in zip(adapted, terms, strict=True)]
 
 

@@ -33,9 +33,10 @@ def open_embedder(
     """
     match name:
         case "e5-small":
+            from retrieval.embedders.adapter import adapted
             from retrieval.embedders.e5 import E5Small
 
-            return E5Small()
+            return adapted(E5Small())
         case "bge-m3":
             from retrieval.embedders.bge_m3 import BgeM3
 
