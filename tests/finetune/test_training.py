@@ -195,6 +195,15 @@ def test_export_refuses_another_base_of_the_same_shape(learnt: Learnt, tmp_path:
     assert not (tmp_path / "merged").exists()
 
 
+def test_base_fingerprint_is_the_one_that_serving_computes(learnt: Learnt) -> None:
+    from finetune.adapter import base_fingerprint
+    from serving.adapter_files import base_fingerprint as served
+
+    assert (
+        read_card(learnt.adapter)["base_fingerprint"] == base_fingerprint(learnt.base) == served(learnt.base)
+    )
+
+
 def test_train_refuses_what_cannot_fit_before_it_loads_anything(
     learnt: Learnt, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -204,7 +213,7 @@ def test_train_refuses_what_cannot_fit_before_it_loads_anything(
     path, _ = tiny_config(tmp_path, {"model": shape})
     started = time.monotonic()
     assert main(["--config", str(path)]) == 1
-    assert "needs 1" in capsys.readouterr().err
+    assert "GB on each device, 3.8 GB can be used" in capsys.readouterr().err
     assert time.monotonic() - started < 10
 
 
