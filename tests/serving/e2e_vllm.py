@@ -74,6 +74,16 @@ def write_settings(shop: Workshop, port: int, candidate: str) -> None:
     (shop.folder / "app.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
 
 
+def train_adapters(shop: Workshop, trained: Path) -> None:
+    """Two adapters of the base that is served, one of another; their names go to `trained`."""
+    names = [
+        shop.train("first", base="base", steps=STEPS, seed=7),
+        shop.train("second", base="base", steps=STEPS // 2, seed=8),
+        shop.train("foreign", base="other-base", steps=STEPS // 4, seed=9, registry="others"),
+    ]
+    trained.write_text(json.dumps(names), encoding="utf-8")
+
+
 def try_promotion(shop: Workshop, api: str, vllm: Vllm, first: str) -> None:
     """The first adapter goes into service while the API runs."""
     before = ask(api, QUESTION)
@@ -171,24 +181,27 @@ def try_crash(shop: Workshop, api: str, vllm: Vllm, launcher: subprocess.Popen[s
     need(response.status_code == 200, f"after the crash: {response.status_code} {response.text[:300]}")
 
 
-def run(shop: Workshop) -> None:
+def run(shop: Workshop, *, keep: bool) -> None:
     """The whole story, in the order in which an operator lives it."""
     port, api_port = free_port(), free_port()
     write_configurations(shop, port)
-    with step("two tiny base models with their tokenizer"):
-        shop.run(shop.finetune, "-m", "finetune.tiny", str(shop.folder / "base"))
-        shop.run(shop.finetune, "-m", "finetune.tiny", str(shop.folder / "other-base"), "--seed", "8")
+    trained = shop.folder / "trained.json"
+    if not trained.is_file():
+        with step("two tiny base models with their tokenizer"):
+            shop.run(shop.finetune, "-m", "finetune.tiny", str(shop.folder / "base"))
+            shop.run(shop.finetune, "-m", "finetune.tiny", str(shop.folder / "other-base"), "--seed", "8")
     log = shop.folder / "vllm.log"
     launch = (sys.executable, "-m", "serving.launch", str(shop.folder / "serving.yaml"))
     with process(shop, "vllm.log", *launch) as launcher, Vllm(f"http://127.0.0.1:{port}") as vllm:
-        with step("data, three adapters (two of this base), while vLLM starts"):
-            first = shop.train("first", base="base", steps=STEPS, seed=7)
-            second = shop.train("second", base="base", steps=STEPS // 2, seed=8)
-            foreign = shop.train("foreign", base="other-base", steps=STEPS // 4, seed=9, registry="others")
+        if not trained.is_file():
+            with step("data, three adapters (two of this base), while vLLM starts"):
+                train_adapters(shop, trained)
+        first, second, foreign = json.loads(trained.read_text(encoding="utf-8"))
         with step("vLLM ready"):
             wait_for(launcher, log, vllm.healthy, seconds=400)
         write_settings(shop, port, second)
-        shop.smartstore("index", "build")
+        with step("index of the sample"):
+            shop.smartstore("index", "build")
         serve = (sys.executable, "-m", "api.cli", "serve", "--port", str(api_port))
         api = f"http://127.0.0.1:{api_port}"
         with process(shop, "api.log", *serve) as server:
@@ -209,8 +222,10 @@ def run(shop: Workshop) -> None:
                 try_broken(shop, vllm, good, other, first)
             with step("vLLM killed and back with its adapter"):
                 try_crash(shop, api, vllm, launcher, first)
-            shop.smartstore("adapters", "remove", second)
             need("answers sessions" in shop.smartstore("adapters", "remove", first, fails=True), "remove")
+            if not keep:
+                shop.smartstore("adapters", "remove", second)
+                need(second not in shop.smartstore("adapters", "list"), "remove")
 
 
 def main() -> int:
@@ -219,15 +234,20 @@ def main() -> int:
     parser.add_argument("--finetune-python", required=True, help="an interpreter with torch, peft and trl")
     parser.add_argument("--vllm-python", required=True, help="an interpreter with vLLM")
     parser.add_argument("--folder", type=Path, default=ROOT / "var" / "e2e-vllm", help="emptied first")
+    parser.add_argument("--reuse", action="store_true", help="what an earlier run has trained there")
     given = parser.parse_args()
     began = time.monotonic()
-    shutil.rmtree(given.folder, ignore_errors=True)
-    given.folder.mkdir(parents=True)
+    if given.reuse:
+        shutil.rmtree(given.folder / "cases", ignore_errors=True)
+        (given.folder / "adapters" / "current.json").unlink(missing_ok=True)
+    else:
+        shutil.rmtree(given.folder, ignore_errors=True)
+        given.folder.mkdir(parents=True)
     shop = Workshop(
         given.folder.resolve(), *(str(Path(p).absolute()) for p in (given.finetune_python, given.vllm_python))
     )
     try:
-        run(shop)
+        run(shop, keep=given.reuse)
     except (Broken, subprocess.TimeoutExpired) as exc:
         print(f"FAILED after {time.monotonic() - began:.0f} s: {exc}", file=sys.stderr)
         return 1
