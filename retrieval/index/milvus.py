@@ -7,7 +7,7 @@ of the whole corpus, so that every leg is filled in and both indexes rank alike.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from retrieval.index.milvus_store import MilvusStore, failures
 from retrieval.index.rows import IndexRows, faq_from_json
 
 _IDS_PER_QUERY = 200
+_NOT_LOADED = 101
 
 
 class MilvusIndex:
@@ -67,18 +68,17 @@ class MilvusIndex:
         elif not self._info.sparse and query.tokens:
             legs.append(("lexical", " ".join(query.tokens)))
         found: set[str] = set()
-        with failures(self._store.uri):
-            for field, data in legs:
-                for view in VIEWS:
-                    hits = self._store.client.search(
-                        self._collection,
-                        [data],
-                        filter=f'view == "{view}"',
-                        limit=window,
-                        anns_field=field,
-                        output_fields=["faq_id"],
-                    )
-                    found.update(hit["entity"]["faq_id"] for hit in hits[0])
+        for field, data in legs:
+            for view in VIEWS:
+                hits = self._call(
+                    self._store.client.search,
+                    data=[data],
+                    filter=f'view == "{view}"',
+                    limit=window,
+                    anns_field=field,
+                    output_fields=["faq_id"],
+                )
+                found.update(hit["entity"]["faq_id"] for hit in hits[0])
         return found
 
     def _rows(self, faq_ids: Iterable[str]) -> IndexRows:
@@ -87,11 +87,23 @@ class MilvusIndex:
 
     def _query(self, field: str, values: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
-        with failures(self._store.uri):
-            for start in range(0, len(values), _IDS_PER_QUERY):
-                expr = f"{field} in {json.dumps(values[start : start + _IDS_PER_QUERY])}"
-                rows.extend(self._store.client.query(self._collection, expr, list(fields)))
+        for start in range(0, len(values), _IDS_PER_QUERY):
+            expr = f"{field} in {json.dumps(values[start : start + _IDS_PER_QUERY])}"
+            rows.extend(self._call(self._store.client.query, filter=expr, output_fields=list(fields)))
         return rows
+
+    def _call(self, action: Callable[..., Any], **arguments: Any) -> Any:
+        """Calls Milvus; a server that has forgotten the collection in a restart loads it again."""
+        from pymilvus.exceptions import MilvusException
+
+        with failures(self._store.uri):
+            try:
+                return action(self._collection, **arguments)
+            except MilvusException as exc:
+                if exc.code != _NOT_LOADED:
+                    raise
+                self._store.client.load_collection(self._collection)
+                return action(self._collection, **arguments)
 
 
 def row_fields(*, sparse: bool) -> tuple[str, ...]:

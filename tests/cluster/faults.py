@@ -121,8 +121,8 @@ def _write(turns: list[Turn], faults: list[Fault], took: float, dead: str) -> No
     write_section(
         "faults",
         f"## 2. {len(turns)} turns by {_CLIENTS} clients in {took:.0f} s, each fault once\n\n"
-        "Two APIs and two workers, each with a snapshot of the index on the Milvus server. A worker that was ended is started again "
-        "as by a restart policy; nothing else of ours is restarted.\n\n"
+        "Two APIs and two workers, each with a snapshot of the index on the Milvus server. A worker that was "
+        "ended is started again as by a restart policy; nothing else of ours is restarted.\n\n"
         + table(("", "figure"), whole) + "\n\n" + table(head, rows),
     )  # fmt: skip
 
