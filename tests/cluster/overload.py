@@ -12,7 +12,7 @@ from tests.cluster.reader import Turn, ask, percentile
 from tests.cluster.report import table, write_section
 from tests.cluster.stack import Stack, rss_mb, stack
 
-_STEP_S, _RATES = 30.0, (1, 2, 4, 8, 16, 32)
+_STEP_S, _RATES = 30.0, (1, 2, 4, 8, 16)
 _WAITING, _CONCURRENCY = 24, 8
 
 
