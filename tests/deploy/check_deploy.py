@@ -133,7 +133,10 @@ def _documents(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _kubernetes(root: Path) -> Iterator[str]:
     for folder in (root / "configs/k8s").rglob("kustomization.yaml"):
         body = yaml.safe_load(folder.read_text())
-        for name in [*body.get("resources", []), *(patch["path"] for patch in body.get("patches", []))]:
+        for name in [
+            *body.get("resources", []),
+            *(patch["path"] for patch in body.get("patches", []) if "path" in patch),
+        ]:
             if not (folder.parent / name).exists():
                 yield f"{folder.relative_to(root)}: {name} is not there"
     images = yaml.safe_load((root / "configs/k8s/base/kustomization.yaml").read_text()).get("images", [])
