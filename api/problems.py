@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from api.errors import ApiError, InvalidRequest, SearchUnavailable, StateUnavailable
 from api.openai.errors import PREFIX as OPENAI_PREFIX
 from api.openai.errors import openai_error
-from retrieval.errors import IndexError_
+from retrieval.errors import IndexFailure
 
 PROBLEM_TYPE = "application/problem+json"
 _TITLES = {
@@ -88,8 +88,8 @@ def install_problem_handlers(app: FastAPI) -> None:
             retry_after=3,
         )
 
-    @app.exception_handler(IndexError_)
-    async def _index(request: Request, _exc: IndexError_) -> JSONResponse:
+    @app.exception_handler(IndexFailure)
+    async def _index(request: Request, _exc: IndexFailure) -> JSONResponse:
         return refusal(
             request.url.path,
             503,

@@ -3,7 +3,7 @@
     RetrievalError
     ├── CorpusError          a FAQ or expansion file cannot be used
     ├── EmbedderError        texts could not be embedded
-    ├── IndexError_          the vector store failed
+    ├── IndexFailure          the vector store failed
     │   ├── IndexMissing     no index has been built
     │   ├── IndexMismatch    the index was built for other settings
     │   └── IndexUnavailable the vector store does not answer (retry may help)
@@ -40,7 +40,7 @@ class EmbedderError(RetrievalError):
     """Texts could not be embedded (model files missing, endpoint failed)."""
 
 
-class IndexError_(RetrievalError):
+class IndexFailure(RetrievalError):
     """Base class of vector store failures; `uri` says which store."""
 
     def __init__(self, uri: str, reason: str) -> None:
@@ -48,7 +48,7 @@ class IndexError_(RetrievalError):
         super().__init__(f"index {uri}: {reason}")
 
 
-class IndexMissing(IndexError_):
+class IndexMissing(IndexFailure):
     """There is no index at this URI yet."""
 
     def __init__(
@@ -57,7 +57,7 @@ class IndexMissing(IndexError_):
         super().__init__(uri, reason)
 
 
-class IndexMismatch(IndexError_):
+class IndexMismatch(IndexFailure):
     """The index was built from another corpus, embedder, tokeniser or schema."""
 
     def __init__(self, uri: str, *, expected: str, found: str) -> None:
@@ -68,7 +68,7 @@ class IndexMismatch(IndexError_):
         )
 
 
-class IndexUnavailable(IndexError_):
+class IndexUnavailable(IndexFailure):
     """The vector store does not answer; the same call may succeed later."""
 
 

@@ -26,8 +26,14 @@ _WORDS = re.compile(r"[A-Za-z]{2,}(?:\s+[A-Za-z]{2,})+")
 _SQUEEZE = re.compile(r"[\s.\-_*·~|/\\]+")
 
 _ORDERS = r"(?:지시|지침|명령|규칙|프롬프트|안내문|설정|제약|제한|가이드|안전장치|필터|정책|메시지|원칙)"
-_VOID = r"(?:무시|잊|까먹|지워|지우고|삭제|폐지|해제|어기|어겨|따르지|버려|버리|초기화|리셋|무효|끄고|꺼|벗어|없던|취소하고|제쳐)"
-_OWN = r"(?:시스템|초기|최초|숨은|숨겨진|비공개|내부|원본|너의|너한테|너에게|네가|네|니가|니|당신의|당신에게|당신이|챗봇의|자기|처음받은|위의|앞의)"
+_VOID = (
+    r"(?:무시|잊|까먹|지워|지우고|삭제|폐지|해제|어기|어겨|따르지|버려|버리|초기화|리셋|무효|끄고|꺼|벗어|"
+    r"없던|취소하고|제쳐)"
+)
+_OWN = (
+    r"(?:시스템|초기|최초|숨은|숨겨진|비공개|내부|원본|너의|너한테|너에게|네가|네|니가|니|당신의|당신에게|"
+    r"당신이|챗봇의|자기|처음받은|위의|앞의)"
+)
 _SHOW = (
     r"(?:보여|출력|공개|알려|말해|말하|읊|적어|써|복사|번역|요약|나열|노출|그대로|원문|전문|토씨|뭐야|뭐니|무엇|내놔|불러|"
     r"노래|인코딩|붙여|바꿔|바꾸|따라|유출|드러|까봐|반복)"
@@ -38,13 +44,13 @@ _SQUEEZED = re.compile(
             # orders declared void
             rf"(?:이전|앞선|앞에|앞의|위의|위에|지금까지|기존|모든|받은|여태|원래|아까|네|너의|내장|설정된)[^?]{{0,14}}{_ORDERS}"
             rf"[^?]{{0,12}}{_VOID}",
-            rf"(?:이전|앞|기존|모든|위)(?:의|선|에서)?(?:대화|내용|말|얘기)[^?]{{0,10}}(?:무시|잊)(?:해|하고|고|어)",
+            r"(?:이전|앞|기존|모든|위)(?:의|선|에서)?(?:대화|내용|말|얘기)[^?]{0,10}(?:무시|잊)(?:해|하고|고|어)",
             rf"{_ORDERS}(?:을|를|은|는|이|가)?(?:전부|모두|다|싹|깡그리)?(?:무시|잊고|잊어|어기고)",
             r"규칙없는|제한(?:이)?없는(?:ai|봇|모드|상태)|무제한모드|탈옥(?:모드|해|시)|jailbreak|개발자모드|디버그모드|developermode|"
             r"debugmode|godmode|danmode|조회모드로|모드로전환해|제한(?:이|은)?(?:모두|전부)?해제되었",
             # the assistant's own instructions
             rf"(?:시스템|초기|숨은|숨겨진|내부|원본|최초|비밀)(?:의|로)?(?:프롬프트|메시지|지침|지시|명령|인스트럭션)[^?]{{0,24}}{_SHOW}",
-            rf"(?:시스템|system)(?:프롬프트|prompt)|프롬프트(?:원문|전문|전체|내용)|systemmessage",
+            r"(?:시스템|system)(?:프롬프트|prompt)|프롬프트(?:원문|전문|전체|내용)|systemmessage",
             rf"{_OWN}(?:따르는|받은|지키는|가진|적용되는|적용된|답변|설정된|갖고있는)*{_ORDERS}[^?]{{0,20}}{_SHOW}",
             rf"너(?:의|한테|에게)?[^?]{{0,8}}(?:적힌|주어진|입력된|걸린)[^?]{{0,6}}{_ORDERS}",
             # a new role, new rules, a forced beginning
@@ -81,12 +87,16 @@ _PLAIN = re.compile(
             r"\b(?:ignore|disregard|forget|override|bypass|discard)\b.{0,40}\b(?:instruction|prompt|rule|previous|prior|above|guideline|system|earlier|everything)",
             r"\b(?:reveal|print|show|output|repeat|recite|display|dump|leak|translate|give|tell)\b.{0,40}\b(?:system|initial|hidden|your|original|internal|real)\b.{0,16}"
             r"\b(?:prompt|instruction|message|rule|guideline|config\w*)",
-            r"\b(?:you are now|from now on,? you|pretend (?:to be|you)|act as (?:a|an|if)|developer mode|do anything now|no restrictions|unrestricted|without (?:any )?(?:filter|restriction)s?)\b",
+            r"\b(?:you are now|from now on,? you|pretend (?:to be|you)|act as (?:a|an|if)|developer mode|do anything now|"
+            r"no restrictions|unrestricted|without (?:any )?(?:filter|restriction)s?)\b",
             r"\b(?:answer|reply|respond) (?:only )?(?:from|using|with) your (?:own )?(?:memory|knowledge)",
-            r"<\|?\s*/?\s*(?:system|im_start|im_end|assistant|admin|inst|sys)\b|\[/?(?:system|inst|admin|sys|시스템|개발자|관리자)\b|<</?sys|(?:^|\n)\s*(?:system|assistant|developer|시스템|어시스턴트)\s*[:：]",
+            r"<\|?\s*/?\s*(?:system|im_start|im_end|assistant|admin|inst|sys)\b|"
+            r"\[/?(?:system|inst|admin|sys|시스템|개발자|관리자)\b|<</?sys|"
+            r"(?:^|\n)\s*(?:system|assistant|developer|시스템|어시스턴트)\s*[:：]",
             r"(?:^|\n)\s*#{2,}\s*(?:새|system|instruction|지침|지시|규칙|override|new)",
             r"\b(?:oubliez?|ignorez?|oublie)\b.{0,40}\b(?:consignes|instructions|règles|précédent)|prompt syst[eè]me",
-            r"\b(?:olvida|ignora|omite|imprime|muestra|revela)\b.{0,40}(?:instruccion|reglas|sistema|configuraci|prompt|indicaciones)",
+            r"\b(?:olvida|ignora|omite|imprime|muestra|revela)\b.{0,40}"
+            r"(?:instruccion|reglas|sistema|configuraci|prompt|indicaciones)",
             r"\b(?:vergiss|ignoriere?|zeig\w*|gib)\b.{0,40}(?:anweisung|regeln|system\w*|prompt|vorgaben|befehle)",
             r"(?:指示|命令|ルール|プロンプト|設定|制限).{0,24}(?:無視|忘れ|表示|見せ|教え|出力|解除)|システムプロンプト",
             r"(?:忽略|无视|無視|忘记|忘掉|绕过|输出|显示|告诉).{0,16}(?:指令|指示|提示|规则|規則|设定|系統|系统)|系统提示|你现在是",
