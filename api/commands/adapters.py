@@ -40,7 +40,9 @@ def list_(provider: Provider = "vllm", server: Servers = None) -> None:
             adapter.name, adapter.base_model, str(adapter.rank), "-" if loss is None else f"{loss:.3f}",
             str(verdict), "yes" if adapter.name in loaded else "-", _role(adapter.name, pointer),
         )  # fmt: skip
-    Console(soft_wrap=True).print(table)
+    console = Console()
+    # A name that is cut short cannot be copied into the next command.
+    Console(width=max(console.width, 120) if console.is_terminal else 200).print(table)
     if not pointer.model:
         typer.echo("the base model answers")
 
