@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from api.errors import ApiError
+from api.errors import ApiError, Overloaded
 from api.jobs.records import JobLost, JobRecords
 from api.jobs.runner import run_job
 
 log = structlog.get_logger(__name__)
+_MOST_WAITING = 100
 
 
 class InlineJobs:
@@ -23,7 +24,9 @@ class InlineJobs:
         self._waiting: asyncio.Queue[str] = asyncio.Queue()
 
     async def start(self, job_id: str) -> None:
-        """Queues the job behind those that wait."""
+        """Queues the job behind those that wait. Raises `Overloaded` when they are too many."""
+        if self._waiting.qsize() >= _MOST_WAITING:
+            raise Overloaded("대기 중인 작업이 많습니다. 끝난 뒤에 다시 시도해 주세요.", retry_after=60)
         self._waiting.put_nowait(job_id)
 
     async def work(self) -> None:

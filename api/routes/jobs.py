@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header
 from fastapi.responses import StreamingResponse
 
 from api.errors import ApiError, InvalidRequest
@@ -57,10 +57,10 @@ async def events(
 
 
 @router.delete("/{job_id}", status_code=202)
-async def cancel(job_id: str, services: ServicesDep, caller: AdminDep) -> Response:
-    """Ends a job that waits or runs; one that has ended stays as it is."""
+async def cancel(job_id: str, services: ServicesDep, caller: AdminDep) -> JobView:
+    """Ends a job that waits or runs, within seconds; one that has ended stays as it is."""
     await services.jobs.cancel(job_id)
-    return Response(status_code=202)
+    return await services.jobs.view(job_id)
 
 
 async def _stream(services: Services, job_id: str, after: int) -> AsyncIterator[bytes]:

@@ -35,22 +35,28 @@ class _Run:
     cluster: Stack
     turns: list[Turn] = field(default_factory=list)
     asked: int = 0
+    quota: int = _TURNS
 
     async def client(self, http: aiohttp.ClientSession, source: Iterator[str], urls: list[str]) -> None:
         while self.asked < _TURNS:
+            if self.asked >= self.quota:
+                await asyncio.sleep(0.05)
+                continue
             self.asked += 1
             self.turns.append(await ask(http, urls, next(source)))
 
     async def cause(self, faults: list[Fault]) -> None:
-        """Lets each fault happen after its share of the turns, one after the other."""
-        share = _TURNS / (len(faults) + 1)
+        """Lets each fault happen in the middle of its share of the turns, one after the other."""
+        share = _TURNS / len(faults)
         for n, fault in enumerate(faults, start=1):
-            while self.asked < n * share and self.asked < _TURNS:  # noqa: ASYNC110
+            self.quota = round(n * share)
+            while self.asked < (n - 0.4) * share:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
             fault.at = time.monotonic()
             print(f"{self.asked} asked: {fault.name}", flush=True)
             await fault.happen()
             fault.back_at = time.monotonic()
+        self.quota = _TURNS
 
     async def replace(self, n: int, number: signal.Signals) -> None:
         """Ends a worker; another one starts in its place, as a restart policy does."""

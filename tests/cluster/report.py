@@ -13,10 +13,10 @@ _HEAD = """# Resilience
 What happens to turns when parts of the cluster fail. Every table is written by its drill: real
 `smartstore serve` and `smartstore worker` processes, a Redis, a RabbitMQ node and a `milvus-lite server`
 of their own, an OpenAI-compatible upstream that streams ten pieces over 2.5 s, and the bundled sample as
-corpus. `make drills` runs them all (about ten minutes), `python -m tests.cluster NAME` one of them.
+corpus. `make drills` runs them all (about fifteen minutes), `make drill-NAME` one of them.
 
-The machine of these figures had 2 cores shared with other heavy work (load average 5 to 10), so times
-are upper bounds rather than what an idle machine shows. Counts do not depend on that.
+The machine of these figures had 2 cores shared with other heavy work (see the load average below each
+table), so times are upper bounds rather than what an idle machine shows.
 """
 
 
