@@ -57,12 +57,14 @@ _SQUEEZED = re.compile(
             r"(?:너는|넌|당신은|네가|니가)(?:이제|지금|오늘|이제부터|지금부터|오늘부터)[^?]{2,40}(?:이야|이다|역할|척|처럼|봇|답게|가되|캐릭터|연기)",
             r"(?:이제부터|지금부터|오늘부로)(?:너는|넌|당신은|내말만|나를|내가|네규칙|모든)",
             r"(?:새|새로운|신규|추가|수정된)(?:지침|지시|규칙|명령|시스템)(?:#|:|이다|입니다|을따|를따|적용|끝|시작|\])",
-            r"(?:로|으로|라고)(?:만)?시작(?:해서|해|하고|하는)[^?]{0,20}(?:답|추천|말|대답|써|작성)|무조건['\"‘“][^'\"’”]{1,40}['\"’”](?:라고|이라고|로)",
+            r"(?:로|으로|라고)(?:만)?시작(?:해서|해|하고|하는)[^?]{0,20}(?:답|추천|말|대답|써|작성)|"
+            r"무조건['\"‘“][^'\"’”]{1,40}['\"’”](?:라고|이라고|로)",
             r"모르(?:면|는)[^?]{0,16}(?:지어내|아는척)|아무거나지어|지어내서(?:라도)?(?:자신|답|말)|faq(?:는|를|은)?(?:무시|보지말|말고|상관)",
             # addressed to the machine, false authority
             r"(?:챗봇|ai|에이아이|인공지능|어시스턴트|봇|교정기|번역기|모델|llm|gpt)(?:에게|한테|는보아라|보아라|전용|아들어)[^?]{0,3}[:：]",
             r"(?:챗봇|ai|어시스턴트|봇)(?:에게|한테|님께)(?:하는|전하는|만|내리는)?(?:지시|명령|말|전달|메모)",
-            r"(?:관리자|개발자|운영자|엔지니어|본사|보안팀)(?:인증|권한|모드|비밀번호|암호|코드)?[^?]{0,12}(?:인증완료|승인완료|모드로|모드진입|권한으로(?:명령|실행|요청|출력))",
+            r"(?:관리자|개발자|운영자|엔지니어|본사|보안팀)(?:인증|권한|모드|비밀번호|암호|코드)?[^?]{0,12}(?:인증완료|승인완료|모드로|모드진입|"
+            r"권한으로(?:명령|실행|요청|출력))",
             r"(?:디코딩|복호화|해독|decode)[^?]{0,14}(?:시키는|따르|따라|실행|수행|그대로|해줘|해서|답)",
             r"(?:남의|다른사람|타인|경쟁사|경쟁업체|옆집|다른판매자)[^?]{0,14}(?:비밀번호|비번|계정|개인정보|주민번호|계좌번호|매출)[^?]{0,16}"
             r"(?:알아내|알려줘|알려달|조회|뽑아|내놔|빼내|훔|해킹|보여줘)",
@@ -84,23 +86,29 @@ _SQUEEZED = re.compile(
 _PLAIN = re.compile(
     "|".join(
         (
-            r"\b(?:ignore|disregard|forget|override|bypass|discard)\b.{0,40}\b(?:instruction|prompt|rule|previous|prior|above|guideline|system|earlier|everything)",
-            r"\b(?:reveal|print|show|output|repeat|recite|display|dump|leak|translate|give|tell)\b.{0,40}\b(?:system|initial|hidden|your|original|internal|real)\b.{0,16}"
+            r"\b(?:ignore|disregard|forget|override|bypass|discard)\b.{0,40}\b(?:instruction|prompt|"
+            r"rule|previous|prior|above|guideline|system|earlier|everything)",
+            r"\b(?:reveal|print|show|output|repeat|recite|display|dump|leak|translate|give|"
+            r"tell)\b.{0,40}\b(?:system|initial|hidden|your|original|internal|real)\b.{0,16}"
             r"\b(?:prompt|instruction|message|rule|guideline|config\w*)",
-            r"\b(?:you are now|from now on,? you|pretend (?:to be|you)|act as (?:a|an|if)|developer mode|do anything now|"
+            r"\b(?:you are now|from now on,? you|pretend (?:to be|you)|act as (?:a|an|if)|"
+            r"developer mode|do anything now|"
             r"no restrictions|unrestricted|without (?:any )?(?:filter|restriction)s?)\b",
             r"\b(?:answer|reply|respond) (?:only )?(?:from|using|with) your (?:own )?(?:memory|knowledge)",
             r"<\|?\s*/?\s*(?:system|im_start|im_end|assistant|admin|inst|sys)\b|"
             r"\[/?(?:system|inst|admin|sys|시스템|개발자|관리자)\b|<</?sys|"
             r"(?:^|\n)\s*(?:system|assistant|developer|시스템|어시스턴트)\s*[:：]",
             r"(?:^|\n)\s*#{2,}\s*(?:새|system|instruction|지침|지시|규칙|override|new)",
-            r"\b(?:oubliez?|ignorez?|oublie)\b.{0,40}\b(?:consignes|instructions|règles|précédent)|prompt syst[eè]me",
+            r"\b(?:oubliez?|ignorez?|oublie)\b.{0,40}\b(?:consignes|instructions|règles|précédent)|"
+            r"prompt syst[eè]me",
             r"\b(?:olvida|ignora|omite|imprime|muestra|revela)\b.{0,40}"
             r"(?:instruccion|reglas|sistema|configuraci|prompt|indicaciones)",
-            r"\b(?:vergiss|ignoriere?|zeig\w*|gib)\b.{0,40}(?:anweisung|regeln|system\w*|prompt|vorgaben|befehle)",
+            r"\b(?:vergiss|ignoriere?|zeig\w*|gib)\b.{0,40}(?:anweisung|regeln|system\w*|prompt|"
+            r"vorgaben|befehle)",
             r"(?:指示|命令|ルール|プロンプト|設定|制限).{0,24}(?:無視|忘れ|表示|見せ|教え|出力|解除)|システムプロンプト",
             r"(?:忽略|无视|無視|忘记|忘掉|绕过|输出|显示|告诉).{0,16}(?:指令|指示|提示|规则|規則|设定|系統|系统)|系统提示|你现在是",
-            r"(?:ignora|dimentica).{0,30}(?:istruzioni|regole)|(?:ignore|esqueça).{0,30}(?:instruções|regras)|(?:игнорируй|забудь).{0,40}(?:инструкц|правил)",
+            r"(?:ignora|dimentica).{0,30}(?:istruzioni|regole)|(?:ignore|"
+            r"esqueça).{0,30}(?:instruções|regras)|(?:игнорируй|забудь).{0,40}(?:инструкц|правил)",
             r"bỏ qua.{0,30}(?:hướng dẫn|chỉ dẫn|lệnh)|abaikan.{0,30}(?:instruksi|perintah)",
         )
     ),
