@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from api.errors import ApiError, InvalidRequest, SearchUnavailable, StateUnavailable
 from api.openai.errors import PREFIX as OPENAI_PREFIX
@@ -76,6 +77,8 @@ def install_problem_handlers(app: FastAPI) -> None:
     async def _http(request: Request, exc: HTTPException) -> JSONResponse:
         response = refusal(request.url.path, exc.status_code, "http_error", str(exc.detail))
         response.headers.update(exc.headers or {})
+        if exc.status_code == 405:
+            response.headers["Allow"] = ", ".join(_allowed(request))
         return response
 
     @app.exception_handler(RedisError)
@@ -97,6 +100,16 @@ def install_problem_handlers(app: FastAPI) -> None:
             "FAQ 검색을 지금 사용할 수 없습니다. 잠시 후 다시 시도해 주세요.",
             retry_after=3,
         )
+
+
+def _allowed(request: Request) -> list[str]:
+    """Every method of this path; the router alone tells of the first route that has it."""
+
+    def known(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return [method for method in ("GET", "POST", "PUT", "PATCH", "DELETE") if known(method)]
 
 
 def _fault(error: dict[str, Any]) -> str:
