@@ -106,7 +106,7 @@ class Conversation:
         if resolution.standalone != request.question:
             yield QuestionRewritten(standalone=resolution.standalone)
         with draft.timed("verdict"):
-            judged = self._scope.judge(request.question, resolution.result, followup=resolution.followup)
+            judged = self._scope.judge(resolution.standalone, resolution.result, followup=resolution.followup)
         draft.verdict = judged.verdict
         async with aclosing(self._write(request, memory, resolution, draft)) as writing:
             async for event in writing:

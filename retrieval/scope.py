@@ -31,6 +31,7 @@ _BARE = re.compile(
 _POINTS_BACK = re.compile(
     r"^(?:그럼|그러면|그건|그거|그게|그걸|그때|거기|그리고|근데|이건|이거|이게|아니면|얼마나|언제|어디|왜)"
 )
+_SURE_HIT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +153,17 @@ class ScopeClassifier:
         if thresholds.is_injection(p):
             return ScopeVerdict("off_topic", probabilities, injection=True)
         verdict = thresholds.verdict(p)
+        if verdict != "answered" and followup and _carries_on(p, thresholds, result):
+            verdict = "answered"
         if verdict == "off_topic" and (followup or is_bare(question)):
             verdict = "not_found"
         return ScopeVerdict(verdict, probabilities)
+
+
+def _carries_on(p: NDArray[np.float64], thresholds: Thresholds, result: SearchResult) -> bool:
+    """A follow-up speaks in fewer words than the questions of training: half the evidence, and a sure hit."""
+    found = bool(result.hits) and result.hits[0].score >= _SURE_HIT
+    return found and bool(p[0] >= thresholds.answered / 2) and bool(p[0] > p[1] + p[3])
 
 
 def is_bare(question: str) -> bool:

@@ -46,8 +46,8 @@ def test_chat_second_turn_uses_the_first(client: httpx.Client) -> None:
     session = first[0].data["session_id"]
     second = ask(client, "그럼 서류는 뭐가 필요해?", session_id=session)
     sources = next(e for e in second if e.kind == "sources").data["sources"]
-    assert "미성년자" in sources[0]["question"]
     assert "서류" in sources[0]["question"]
+    assert any("미성년자" in s["question"] and "서류" in s["question"] for s in sources)
     turns = client.get(f"/sessions/{session}").json()["turns"]
     assert [t["question"] for t in turns] == [MINORS, "그럼 서류는 뭐가 필요해?"]
     assert turns[1]["standalone"] != turns[1]["question"]
