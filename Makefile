@@ -9,7 +9,7 @@ ifdef FAQ
 export SMARTSTORE_CORPUS__FAQ := $(abspath $(FAQ))
 endif
 
-.PHONY: run test lint check-deploy lock clean
+.PHONY: run test gates lint check-deploy lock clean
 
 run: $(VENV)/core
 	@$(BIN)/smartstore index build
@@ -22,6 +22,10 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The quality gates on the real FAQ in ../shared.
+gates: $(VENV)/dev
+	$(BIN)/python -m tests.gates
 
 check-deploy: $(VENV)/dev
 	$(BIN)/python -m tests.deploy.check_deploy
