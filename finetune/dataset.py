@@ -62,7 +62,6 @@ def build(config: Config) -> Dataset:
     expansions = {id: q for id, q in read_expansions(data.expansions).items() if id in corpus.by_id}
     searcher = open_search(data, corpus, expansions, progress=_progress)
     split = split_faqs(corpus.faqs, validation_share=data.validation_share, seed=seed)
-    system = load_system_prompt()
     everyone = frozenset(corpus.by_id)
     made: dict[Side, list[Example]] = {}
     makers: dict[Side, ExampleMaker] = {}
@@ -73,7 +72,7 @@ def build(config: Config) -> Dataset:
     for side, members, allowed in sides:
         makers[side] = ExampleMaker(
             corpus, expansions, searcher,
-            system=system, allowed=allowed, passages=data.passages, seed=seed,
+            allowed=allowed, passages=data.passages, seed=seed,
         )  # fmt: skip
         made[side] = _side(makers[side], [faq for faq in corpus.faqs if faq.id in members], split, config)
     lines = _scope_lines(data.scope, seed)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from retrieval.compose import compose
 from retrieval.corpus import Corpus, Faq
-from retrieval.prompt import NOT_FOUND, REFUSAL, Exchange, Message, Passage, ground
+from retrieval.prompt import NOT_FOUND, REFUSAL, Exchange, Message, Passage, ground, load_system_prompt
 from retrieval.ranker import Hit
 from retrieval.search import Searcher
 
@@ -53,7 +53,6 @@ class ExampleMaker:
         corpus: all FAQs.
         expansions: other ways of asking, by FAQ id.
         searcher: the run-time search.
-        system: the run-time instructions.
         allowed: ids that may appear in a prompt.
         passages: FAQs per prompt.
         seed: of positions and choices.
@@ -65,19 +64,19 @@ class ExampleMaker:
         expansions: Mapping[str, Sequence[str]],
         searcher: Searcher,
         *,
-        system: str,
         allowed: Collection[str],
         passages: int,
         seed: int,
     ) -> None:
         self._corpus, self._expansions, self._searcher = corpus, expansions, searcher
-        self._system, self._allowed, self._passages, self._seed = system, allowed, passages, seed
+        self._allowed, self._passages, self._seed = allowed, passages, seed
+        self._system = load_system_prompt()
         self._hits: dict[str, tuple[Hit, ...]] = {}
 
     def grounded(self, faq: Faq, *, questions: int) -> list[Example]:
         """Answers to the FAQ's title and its expansions, as many as there are up to `questions`."""
         asked = [faq.body_question, *self._expansions.get(faq.id, ())][:questions]
-        return [e for q in dict.fromkeys(asked) if (e := self._answered("grounded", faq, q, q, ()))]
+        return [e for q in dict.fromkeys(asked) if (e := self._answered("grounded", faq, q))]
 
     def not_found(self, faq: Faq, alike: Collection[str]) -> Example | None:
         """The FAQ's question while it, and every FAQ in `alike` or too near to it, is missing."""
@@ -88,13 +87,13 @@ class ExampleMaker:
             if hit.faq.id not in alike
             and max(hit.scores["dense_question"], hit.scores["dense_expansion"]) < _TOO_NEAR
         ]
-        return self._example("not_found", faq.id, asked, asked, found[: self._passages], NOT_FOUND)
+        return self._example("not_found", faq.id, asked, found[: self._passages], NOT_FOUND)
 
     def multi_turn(self, faq: Faq) -> Example | None:
         """The FAQ's question, complete in itself, after a turn about a neighbour."""
         history = self._turn_before(faq)
         asked = (self._expansions.get(faq.id) or (faq.body_question,))[0]
-        return self._answered("multi_turn", faq, asked, asked, history) if history else None
+        return self._answered("multi_turn", faq, asked, history) if history else None
 
     def followup(self, faq: Faq) -> Example | None:
         """The FAQ's question in a few words after a turn about a neighbour.
@@ -110,18 +109,18 @@ class ExampleMaker:
         typed = chance.choice(_LEADS) + short
         rewritten = chance.random() < 0.5
         standalone = faq.body_question if rewritten else f"{history[-1].question} {typed}"
-        return self._answered("followup", faq, typed, standalone, history)
+        return self._answered("followup", faq, standalone, history)
 
     def off_topic(self, text: str) -> Example:
         """The refusal, whatever the search found."""
-        return self._example("off_topic", "", text, text, self._found(text), REFUSAL)
+        return self._example("off_topic", "", text, self._found(text), REFUSAL)
 
     def unanswerable(self, text: str) -> Example:
         """The honest not-found to a question about the store that no FAQ answers."""
-        return self._example("unanswerable", "", text, text, self._found(text), NOT_FOUND)
+        return self._example("unanswerable", "", text, self._found(text), NOT_FOUND)
 
     def _answered(
-        self, kind: Kind, faq: Faq, typed: str, standalone: str, history: Sequence[Exchange]
+        self, kind: Kind, faq: Faq, standalone: str, history: Sequence[Exchange] = ()
     ) -> Example | None:
         found = [other for other in self._found(standalone) if other.id != faq.id]
         chance = self._chance(kind, faq.id, standalone)
@@ -133,19 +132,18 @@ class ExampleMaker:
         pieces = compose(standalone, [Passage(number, faq)], self._searcher.tokenizer)
         if not pieces:
             return None
-        return self._example(kind, faq.id, typed, standalone, shown, "".join(pieces), history)
+        return self._example(kind, faq.id, standalone, shown, "".join(pieces), history)
 
     def _example(
         self,
         kind: Kind,
         faq_id: str,
-        typed: str,
         standalone: str,
         faqs: Sequence[Faq],
         answer: str,
         history: Sequence[Exchange] = (),
     ) -> Example:
-        prompt = ground(typed, faqs, system=self._system, history=history, standalone=standalone)
+        prompt = ground(standalone, faqs, system=self._system, history=history)
         messages = (*prompt.messages(), Message(role="assistant", content=answer))
         return Example(kind, faq_id, standalone, messages)
 

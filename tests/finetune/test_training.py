@@ -107,6 +107,23 @@ def test_packing_fills_the_rows_and_changes_no_loss(learnt: Learnt) -> None:
         assert packed == pytest.approx(alone, abs=1e-3)
 
 
+def test_packing_leaves_less_than_5_per_cent_unfilled(learnt: Learnt) -> None:
+    from trl import pack_dataset
+
+    from finetune.base_model import open_tokenizer
+    from finetune.encoding import fill_share
+    from finetune.train import as_dataset
+
+    tokenizer = open_tokenizer(str(learnt.base))
+    examples = read_examples(learnt.config.data.folder / "train.jsonl") * 20
+    encoded, _ = encode_all(tokenizer, examples, max_length=8192)
+    rows = pack_dataset(as_dataset(encoded), 8192, "bfd")
+    lengths = [len(example.input_ids) for example in encoded]
+    assert sum(map(len, rows["input_ids"])) == sum(lengths)
+    assert fill_share(lengths, len(rows), 8192) >= 0.95
+    assert fill_share(lengths, len(encoded), max(lengths)) < 0.95
+
+
 def test_trainer_gives_the_same_loss_packed_and_unpacked(learnt: Learnt, tmp_path: Path) -> None:
     """One optimizer step over all examples, with the trainer's own packing and collator."""
     losses, filled = {}, None
