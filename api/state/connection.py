@@ -71,10 +71,17 @@ class State:
 
     async def call(self, command: Awaitable[T]) -> T:
         """One call under `guard`, given up after `CALL_S` seconds."""
+        task = asyncio.current_task()
+        asked_before = task.cancelling() if task else 0
         try:
             with self.guard():
                 async with asyncio.timeout(CALL_S):
-                    return await command
+                    answer = await command
+            # The client sends through asyncio.wait_for, which before Python 3.12 loses a
+            # cancellation that comes when the sending is already done (bpo-37658).
+            if task and task.cancelling() > asked_before:
+                raise asyncio.CancelledError
+            return answer
         finally:
             if asyncio.iscoroutine(command):
                 command.close()
