@@ -7,6 +7,7 @@ never waits for them. Knows numbers only, no providers and no prompts.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -64,6 +65,7 @@ class ProviderStats:
     def __init__(self, state: State) -> None:
         self._state = state
         self._pending: Counter[tuple[str, str]] = Counter()
+        self._writing = asyncio.Lock()
 
     def record(
         self,
@@ -87,22 +89,28 @@ class ProviderStats:
             self._pending[hour, f"total:{_bucket(total_s)}"] += 1
 
     async def flush(self) -> None:
-        """Adds what has been gathered to the store; keeps it where the store is away."""
-        pending, self._pending = self._pending, Counter()
-        if not pending:
-            return
-        try:
-            for key in {key for key, _ in pending}:
-                async with self._state.redis.pipeline(transaction=True) as pipe:
-                    for (owner, part), amount in pending.items():
-                        if owner == key and amount:
-                            pipe.hincrby(key, part, amount)
-                    if not key.endswith("totals"):
-                        pipe.expire(key, _KEEP_S)
-                    await self._state.call(pipe.execute())
-                pending = Counter({each: n for each, n in pending.items() if each[0] != key})
-        except StateUnavailable:
-            self._pending.update(pending)
+        """Adds what has been gathered to the store; keeps it where the store is away.
+
+        When it returns, what was recorded before is in the store.
+        """
+        async with self._writing:
+            pending, self._pending = self._pending, Counter()
+            try:
+                for key in {key for key, _ in pending}:
+                    await self._add(
+                        key, {part: n for (owner, part), n in pending.items() if owner == key and n}
+                    )
+                    pending = Counter({each: n for each, n in pending.items() if each[0] != key})
+            except StateUnavailable:
+                self._pending.update(pending)
+
+    async def _add(self, key: str, amounts: Mapping[str, int]) -> None:
+        async with self._state.redis.pipeline(transaction=True) as pipe:
+            for part, amount in amounts.items():
+                pipe.hincrby(key, part, amount)
+            if not key.endswith("totals"):
+                pipe.expire(key, _KEEP_S)
+            await self._state.call(pipe.execute())
 
     async def read(self, names: Iterable[str]) -> dict[str, Record]:
         """What is known of each provider. Raises `StateUnavailable`."""
@@ -133,20 +141,22 @@ class ProviderStats:
 @asynccontextmanager
 async def open_stats(state: State) -> AsyncIterator[ProviderStats]:
     """Statistics that are written while the context lasts, and once more at its end."""
-    stats = ProviderStats(state)
+    stats, over = ProviderStats(state), asyncio.Event()
 
     async def write() -> None:
-        while True:
-            await asyncio.sleep(_FLUSH_S)
+        while not over.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FLUSH_S):
+                    await over.wait()
             await stats.flush()
 
+    # Asked to end, not cancelled: counts that are on their way to the store arrive once.
     task = asyncio.create_task(write(), name="provider-stats")
     try:
         yield stats
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await stats.flush()
+        over.set()
+        await task
 
 
 def _hour(offset: int = 0) -> str:

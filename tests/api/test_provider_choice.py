@@ -18,6 +18,8 @@ from api.state.connection import State
 from tests.api.provider_kit import OPTIONS, endpoint, prompt, providers_for, until
 from tests.api.upstream import ANSWER, FAULTS, Upstream, upstream
 
+OPEN_S = 1.5
+
 
 @pytest.fixture
 async def server() -> AsyncIterator[Upstream]:
@@ -37,10 +39,10 @@ async def opened(
     """Providers `bad0`, `bad1` … with faults, then `good`, each standing in for those before it."""
     endpoints = {f"bad{n}": endpoint(server, *path) for n, path in enumerate(bad)}
     if good:
-        endpoints["good"] = endpoint(server)
+        endpoints["good"] = endpoint(server, first_token_timeout_s=10.0)
     async with AsyncExitStack() as stack:
         found = await stack.enter_async_context(providers_for(endpoints))
-        breaker = CircuitBreaker(state, failures=failures, open_s=0.3) if state else None
+        breaker = CircuitBreaker(state, failures=failures, open_s=OPEN_S) if state else None
         stats = await stack.enter_async_context(open_stats(state)) if state else None
         yield Providers(found, default="bad0", fallback=tuple(endpoints), breaker=breaker, stats=stats)
 
@@ -102,7 +104,7 @@ async def test_breaker_opens_spares_the_provider_and_closes_after_one_probe(
         _, switches = await seen(providers)
         assert [s.reason for s in switches] == ["provider_unavailable"]
         server.healed = True
-        await asyncio.sleep(0.35)
+        await asyncio.sleep(OPEN_S + 0.1)
         assert await seen(providers) == (ANSWER, [])
         assert (await providers.breaker.readings(["bad0"]))["bad0"].position == "closed"
 
