@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from api.gateway import Gateway
 from api.limits import BodyLimit
 from api.logs import configure_logs
-from api.problems import install_problem_handlers
+from api.problems import DOCUMENTED, install_problem_handlers
 from api.request_log import RequestLog
 from api.routes import chat, chat_socket, faqs, jobs, openai, operations, providers, sessions
 from api.routes.page import mount_page
@@ -35,10 +35,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="FAQ assistant for Naver Smartstore sellers: grounded answers as event streams.",
         version=version("smartstore-chatbot"),
         lifespan=lifespan,
+        responses=DOCUMENTED,
     )
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
     app.add_middleware(Gateway, max_bytes=settings.server.max_raw_body_bytes)
-    app.add_middleware(RequestLog)
+    app.add_middleware(RequestLog, json_lines=settings.log.format == "json")
     install_problem_handlers(app)
     for area in (chat, chat_socket, sessions, faqs, providers, jobs, openai, operations):
         app.include_router(area.router)

@@ -169,9 +169,10 @@ class _Relay:
     async def _settle(self) -> None:
         """Counts the request and tells the breaker."""
         metrics, name, usage = self.services.metrics, self.provider.name, None
-        prompt, completion = _PROMPT.findall(self.tail), _COMPLETION.findall(self.tail)
-        if prompt and completion:
-            counts = int(prompt[-1]), int(completion[-1])
+        told = self.tail.rfind(b'"usage"')
+        prompt, completion = _PROMPT.search(self.tail, told), _COMPLETION.search(self.tail, told)
+        if told >= 0 and prompt and completion:
+            counts = int(prompt[1]), int(completion[1])
             usage = Usage(
                 prompt_tokens=counts[0],
                 completion_tokens=counts[1],

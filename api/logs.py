@@ -5,8 +5,10 @@ Knows the format only; callers bind ids through `structlog.contextvars`.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -58,3 +60,20 @@ def configure_logs(settings: LogSettings) -> None:
     root.setLevel(settings.level.upper())
     for noisy in ("httpx", "httpcore", "uvicorn.access", "pymilvus", "milvus_lite"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def write_line(logger: str, event: str, **fields: object) -> None:
+    """One JSON line at level `info`, for fields that hold nobody's text.
+
+    Past the processors, which cost a fifth of a request of the gateway; for lines as frequent as that.
+    """
+    root = logging.getLogger()
+    if not root.isEnabledFor(logging.INFO):
+        return
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    bound = structlog.contextvars.get_contextvars()
+    line = fields | {"event": event} | bound | {"level": "info", "logger": logger, "timestamp": now}
+    text = json.dumps(line, ensure_ascii=False, default=str) + "\n"
+    for handler in root.handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.stream.write(text)

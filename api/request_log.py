@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from functools import partial
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.logs import write_line
 
 log = structlog.get_logger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -18,8 +20,9 @@ _QUIET = frozenset({"/health", "/ready", "/metrics"})
 class RequestLog:
     """ASGI middleware: takes or makes `X-Request-Id`, logs and counts the response."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, *, json_lines: bool = True) -> None:
+        """`json_lines`: as the log's format is, instead of the console's."""
+        self._app, self._log = app, partial(write_line, __name__) if json_lines else log.info
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, watching the response's start."""
@@ -36,7 +39,8 @@ class RequestLog:
             nonlocal status, first_byte
             if message["type"] == "http.response.start":
                 status, first_byte = message["status"], time.perf_counter() - started
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                given_headers = message.get("headers", ())
+                message["headers"] = [*given_headers, (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
@@ -53,5 +57,8 @@ class RequestLog:
             services.metrics.http_seconds.labels(route).observe(first_byte)
         if path not in _QUIET:
             total_ms = round((time.perf_counter() - started) * 1000, 1)
-            log.info("request", method=scope["method"], path=path, status=status,
-                     first_byte_ms=round(first_byte * 1000, 1), total_ms=total_ms)  # fmt: skip
+            first_ms = round(first_byte * 1000, 1)
+            method = scope["method"]
+            self._log(
+                "request", method=method, path=path, status=status, first_byte_ms=first_ms, total_ms=total_ms
+            )

@@ -108,6 +108,9 @@ class CircuitBreaker:
         """
         if time.monotonic() - self._looked.get(name, -_FRESH_S) < _FRESH_S and not self._failures.get(name):
             return
+        if not self._failures.get(name):
+            # One look for all who come while it is on its way.
+            self._looked[name] = time.monotonic()
         reading = await self._ask(name, probe_s=_PROBE_S)
         if reading.position == "open":
             message = f"'{name}'이(가) 여러 번 실패해 잠시 쉬고 있습니다."
