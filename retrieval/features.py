@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from retrieval.index.base import LEGS, Candidate
 
-FEATURES = (*LEGS, "dense_best", "dense_pool", "lexical_best")
+FEATURES = (*LEGS, "dense_best", "dense_pool", "lexical_best", "together")
 _SHARPNESS = 20.0
 _ANSWER_HANDICAP = 0.05
 
 
 def leg_matrix(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
-    """Returns `(n, 6)` leg scores in the order of `LEGS`."""
-    rows = [[candidate.scores[leg] for leg in LEGS] for candidate in candidates]
-    return np.array(rows, np.float64).reshape(len(candidates), len(LEGS))
+    """Returns `(n, 7)`: the leg scores in the order of `LEGS`, then `together`."""
+    rows = [[*(one.scores[leg] for leg in LEGS), one.together] for one in candidates]
+    return np.array(rows, np.float64).reshape(len(candidates), len(LEGS) + 1)
 
 
 def features(legs: NDArray[np.float64], *, portable: bool = False) -> NDArray[np.float64]:
@@ -30,7 +30,7 @@ def features(legs: NDArray[np.float64], *, portable: bool = False) -> NDArray[np
     the soft maximum over views let one matching view speak for a FAQ.
 
     Args:
-        legs: `(n, 6)` from `leg_matrix`.
+        legs: `(n, 7)` from `leg_matrix`.
         portable: measure cosines by their spread over the candidates, for embedders that the
             weights were not trained on.
     """
@@ -54,6 +54,7 @@ def features(legs: NDArray[np.float64], *, portable: bool = False) -> NDArray[np
         np.maximum(question, expansion),
         pool,
         np.maximum(relative[:, 0], relative[:, 2]),
+        legs[:, 6] / max(float(legs[:, 6].max(initial=0.0)), 1e-9),
     ]
     return np.stack(columns, axis=1)
 

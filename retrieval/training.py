@@ -1,7 +1,7 @@
 """Fits the ranker's weights and probabilities; numpy only.
 
 Weights: a listwise softmax loss (ListNet, Cao et al. 2007) over each query's candidates. Probabilities: a
-logistic regression on margin and level (Platt 1999), where every fourth query is also asked of a corpus that
+logistic regression on margin and level (Platt 1999), where every tenth query is also asked of a corpus that
 lacks its FAQ. Knows queries as leg scores; does not know texts or embedders.
 """
 
@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 _STEPS, _RATE, _DECAY = 300, 0.15, 2e-3
 _RIVALS = 40
 _CALIBRATED = 1
-_UNANSWERABLE = 4
+_UNANSWERABLE = 10
 
 
 def fit_ranker(

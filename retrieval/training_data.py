@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ class RankedQuery:
     """One query as the ranker sees it.
 
     Attributes:
-        legs: `(candidates, 6)` leg scores.
+        legs: `(candidates, 7)` leg scores, see `features.leg_matrix`.
         relevant: `(candidates,)`, which of them answer it.
     """
 
@@ -123,18 +124,23 @@ class TrainingSearch:
         documents = [*corpus.question_terms, *corpus.answer_terms]
         for terms, given in zip(corpus.expansion_terms, corpus.given, strict=True):
             documents += [t if there else () for t, there in zip(terms, given, strict=True)]
-        statistics = Bm25Statistics.of([d for d in documents if d])
-        self._postings = Postings(statistics.weights(document) for document in documents)
+        self._statistics = Bm25Statistics.of([d for d in documents if d])
+        self._postings = Postings(self._statistics.weights(document) for document in documents)
+        self._together: dict[int, Postings[str]] = {}
 
     def embed(self, dense: Floats) -> Floats:
         """Base vectors of questions to the vectors searched."""
         return self._adapter.queries(dense) if self._adapter else dense
 
     def legs(self, vector: Floats, terms: Sequence[str], *, without: int = -1) -> NDArray[np.float64]:
-        """Returns `(faqs, 6)` scores; `without` is the number of the expansion left out for all FAQs."""
+        """Returns `(faqs, 7)` scores; `without` is the number of the expansion left out for all FAQs."""
         given = self._corpus.given
         count = len(self._corpus)
-        lexical = self._postings.scores({t: float(n) for t, n in Counter(terms).items()}).reshape(-1, count)
+        counts = {t: float(n) for t, n in Counter(terms).items()}
+        lexical = self._postings.scores(counts).reshape(-1, count)
+        if without not in self._together:
+            self._together[without] = self._read_together(without)
+        together = self._together[without].scores(counts)
         dense_expansion = np.full(count, -1.0)
         lexical_expansion = np.zeros(count)
         for k, expansion in enumerate(self.expansions):
@@ -143,7 +149,20 @@ class TrainingSearch:
                 dense_expansion = np.maximum(dense_expansion, scores)
                 lexical_expansion = np.maximum(lexical_expansion, lexical[2 + k])
         columns = [self.question @ vector, self.answer @ vector, dense_expansion]
-        return np.stack([*columns, lexical[0], lexical[1], lexical_expansion], axis=1).astype(np.float64)
+        columns += [lexical[0], lexical[1], lexical_expansion, together]
+        return np.stack(columns, axis=1).astype(np.float64)
+
+    def _read_together(self, without: int) -> Postings[str]:
+        """Every FAQ's views as one text, as `MemoryIndex` reads them."""
+        corpus = self._corpus
+        texts = []
+        for i in range(len(corpus)):
+            views = [corpus.question_terms[i], corpus.answer_terms[i]]
+            for k, terms in enumerate(corpus.expansion_terms):
+                if k != without and corpus.given[k, i]:
+                    views.append(terms[i])
+            texts.append((list(chain.from_iterable(views)), len(views)))
+        return Postings(self._statistics.weights(terms, rows=rows) for terms, rows in texts)
 
 
 def held_out_queries(corpus: CorpusViews, search: TrainingSearch, expansion: int) -> Iterator[RankedQuery]:

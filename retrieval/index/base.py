@@ -52,10 +52,14 @@ class Candidate:
     Dense scores are cosines in [-1, 1]; lexical scores are BM25 (or sparse inner
     product), 0 where no term matches. A FAQ's score in a leg is the maximum over
     its rows of that view.
+
+    `together` is the lexical score of all its rows read as one text: high where the query's terms are
+    spread over title, answer and expansions.
     """
 
     faq: Faq
     scores: Mapping[Leg, float]
+    together: float = 0.0
 
 
 class FaqIndex(Protocol):

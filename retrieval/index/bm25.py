@@ -46,9 +46,9 @@ class Bm25Statistics:
         length = sum(map(len, documents)) / len(documents) if documents else 0.0
         return cls(len(documents), length, frequencies)
 
-    def weights(self, terms: Sequence[str]) -> dict[str, float]:
-        """Returns the BM25 weight of each term of one document."""
-        norm = K1 * (1 - B + B * len(terms) / (self.average_length or 1.0))
+    def weights(self, terms: Sequence[str], *, rows: int = 1) -> dict[str, float]:
+        """Returns the BM25 weight of each term of one document, or of `rows` documents read as one."""
+        norm = K1 * (1 - B + B * len(terms) / (rows * self.average_length or 1.0))
         counts = Counter(terms)
         return {t: self._idf(t) * count * (K1 + 1) / (count + norm) for t, count in counts.items()}
 

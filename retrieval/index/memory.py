@@ -6,8 +6,8 @@ Scores every row of every view; does not know where the rows came from, nor how 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import get_args
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,7 @@ class MemoryIndex:
         self._statistics = statistics or Bm25Statistics.of(rows.tokens)
         self._terms = Postings(self._statistics.weights(rows.tokens[r]) for r in order)
         self._sparse = None if rows.sparse is None else Postings(rows.sparse[r] for r in order)
+        self._together = Postings(_together(rows, list(self._faqs), self._statistics))
         owners = np.array([position[rows.faq_ids[r]] for r in order], np.int64)
         views = np.array([codes[r] for r in order], np.int64)
         self._spans = {view: _Span(owners, views == n, len(self._list)) for n, view in enumerate(VIEWS)}
@@ -70,14 +71,17 @@ class MemoryIndex:
         Ties go to the smaller id. A lexical leg offers only FAQs that share a term with the query.
         """
         legs = self.leg_scores(query)
-        chosen: set[int] = set()
+        together = self.together_scores(query)
+        chosen = set(_best(together, limit, np.float32(0.0)))
         for leg, scores in legs.items():
             floor = _LOWEST if leg.startswith("dense") else np.float32(0.0)
             chosen.update(_best(scores, limit, floor))
         order = sorted(chosen)
         table = np.stack([legs[leg][order] for leg in LEGS], axis=1).tolist()
-        found = zip(order, table, strict=True)
-        return [Candidate(self._list[n], dict(zip(LEGS, row, strict=True))) for n, row in found]
+        return [
+            Candidate(self._list[n], dict(zip(LEGS, row, strict=True)), float(together[n]))
+            for n, row in zip(order, table, strict=True)
+        ]
 
     def leg_scores(self, query: IndexQuery) -> dict[Leg, NDArray[np.float32]]:
         """Every leg's `(faqs,)` scores, FAQs in the order of their ids.
@@ -101,6 +105,12 @@ class MemoryIndex:
             legs[dense_leg] = span.best(dense, _LOWEST)
             legs[lexical_leg] = span.best(lexical, np.float32(0.0))
         return legs
+
+    def together_scores(self, query: IndexQuery) -> NDArray[np.float32]:
+        """The lexical score of each FAQ's rows read as one text, `(faqs,)`, in the order of ids."""
+        if self._sparse is not None and query.sparse is not None:
+            return self._together.scores(query.sparse)
+        return self._together.scores({t: float(n) for t, n in Counter(query.tokens).items()})
 
     def faqs(self) -> Sequence[Faq]:
         """Every FAQ, in the order of ids (the order of `leg_scores`)."""
@@ -128,6 +138,24 @@ class _Span:
         if len(self._starts):
             best[self._faqs] = np.maximum.reduceat(scores[self._slice], self._starts)
         return best
+
+
+def _together(
+    rows: IndexRows, faq_ids: Sequence[str], statistics: Bm25Statistics
+) -> Iterator[Mapping[Any, float]]:
+    """Term weights of each FAQ's rows read as one text, where learned weights take the greatest."""
+    of: dict[str, list[int]] = {id: [] for id in faq_ids}
+    for n, id in enumerate(rows.faq_ids):
+        of[id].append(n)
+    for members in of.values():
+        if rows.sparse is None:
+            terms = [term for n in members for term in rows.tokens[n]]
+            yield statistics.weights(terms, rows=len(members))
+        else:
+            learned: dict[int, float] = {}
+            for token, weight in (item for n in members for item in rows.sparse[n].items()):
+                learned[token] = max(weight, learned.get(token, 0.0))
+            yield learned
 
 
 def _blocks(dense: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from api.evaluation.ablation import Step, table, write_section
 from api.evaluation.compare import compare, read_report
 from api.evaluation.retrieval import (
     RankedCase,
@@ -110,3 +111,18 @@ def test_compare_refuses_what_is_no_report(tmp_path: Path) -> None:
         read_report(path)
     with pytest.raises(CasesError, match="no case"):
         compare({"1": {"mrr": 1.0}}, {"2": {"mrr": 1.0}})
+
+
+def test_ablation_table_marks_what_is_no_chance_and_replaces_itself(tmp_path: Path) -> None:
+    worse, better = Step("단어", (1, 3) * 40), Step("형태소", (1, 1) * 40, "단어")
+    text = table([worse, better])
+    assert "| 단어 | 0.500 (" in text
+    assert "**+0.500 (" in text
+    path = tmp_path / "docs" / "quality.md"
+    write_section(path, "## 첫 표", text)
+    path.write_text(path.read_text(encoding="utf-8") + "\n## 다른 글\n", encoding="utf-8")
+    write_section(path, "## 새 표", text)
+    written = path.read_text(encoding="utf-8")
+    assert "첫 표" not in written
+    assert written.count("| 형태소 |") == 1
+    assert written.endswith("## 다른 글\n")
