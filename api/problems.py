@@ -21,6 +21,18 @@ from api.openai.errors import openai_error
 from retrieval.errors import IndexFailure
 
 PROBLEM_TYPE = "application/problem+json"
+# How every route documents its faults; `/v1` has OpenAI's shape instead.
+_FAULT = {"type": "object", "properties": {"detail": {"type": "string"}, "code": {"type": "string"}}}
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    faults: {
+        "description": description,
+        "content": {
+            PROBLEM_TYPE: {"schema": _FAULT},
+            "application/json": {"schema": {"type": "object"}},
+        },
+    }
+    for faults, description in (("4XX", "The request is refused."), ("5XX", "The service is in trouble."))
+}
 _TITLES = {
     400: "요청을 읽을 수 없습니다", 401: "인증이 필요합니다", 403: "권한이 없습니다", 404: "찾을 수 없습니다",
     405: "허용되지 않는 메서드입니다", 409: "이미 다른 요청에 쓰였습니다", 413: "요청이 너무 큽니다",

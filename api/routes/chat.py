@@ -23,7 +23,7 @@ _EXAMPLE = (
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The turn's events; see the README for each event's data.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+        "content": {"text/event-stream": {"example": _EXAMPLE}},
     }
 }
 

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "`progress` events, then `job.ended` with the whole job.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {}},
     }
 }
 

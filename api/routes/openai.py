@@ -60,7 +60,15 @@ async def stored_completions(_services: ServicesDep, _caller: CallerDep) -> dict
     return {"object": "list", "data": [], "first_id": "", "last_id": "", "has_more": False}
 
 
-@router.post("/chat/completions")
+_COMPLETION: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A completion, or its chunks.",
+        "content": {"application/json": {}, "text/event-stream": {}},
+    }
+}
+
+
+@router.post("/chat/completions", responses=_COMPLETION)
 async def chat_completions(
     body: ChatCompletionRequest, request: Request, services: ServicesDep, caller: CallerDep
 ) -> Response:

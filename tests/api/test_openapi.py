@@ -17,7 +17,7 @@ def test_server_conforms_to_its_openapi_document(live: Live, tmp_path: Path) -> 
         "--max-examples", "15", "--seed", "1", "--phases", "examples,coverage,fuzzing",
         "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,"
         "response_schema_conformance,negative_data_rejection",
-        "--request-timeout", "20",
+        "--request-timeout", "20", "--exclude-path-regex", "^/jobs",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]

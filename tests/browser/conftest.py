@@ -121,7 +121,7 @@ def finish(page: Page) -> str:
     return page.inner_text(".turn:last-child .body")
 
 
-def until(page: Page, expression: str, *, timeout_s: float = 15) -> None:
+def until(page: Page, expression: str, *, timeout_s: float = 45) -> None:
     """Waits until the expression is true; playwright's own wait needs `eval`, which the page forbids."""
     end = time.monotonic() + timeout_s
     while not page.evaluate(expression):
