@@ -126,9 +126,7 @@ def test_real_answer_goes_on_after_a_reload(new_page: NewPage, slow: str) -> Non
 def test_real_answer_goes_on_after_a_lost_network(new_page: NewPage, slow: str) -> None:
     with CuttableProxy(slow) as line:
         page = new_page(line.url)
-        send(
-            page, "만 열다섯 살도 판매자로 가입할 수 있나요?"
-        )  # a repeated question comes whole, out of a cache
+        send(page, "미성년자도 판매자로 가입할 수 있나요?")  # a repeated question comes whole, out of a cache
         until(page, "document.querySelector('.body').innerText.includes('준비합니다')")
         line.cut()
         page.wait_for_selector(".status:has-text('다시 잇고')")
