@@ -74,7 +74,7 @@ class FollowUps:
             if faq.id in seen or _key(faq.question) in shown or (answered and faq.id == answered.id):
                 continue
             seen.add(faq.id)
-            if any(_alike(faq.body_question, title) for title in titles) or not search.finds_itself(faq):
+            if any(alike(faq.body_question, title) for title in titles) or not search.finds_itself(faq):
                 continue
             titles.append(faq.body_question)
             chosen.append(Suggestion(faq_id=faq.id, question=faq.question, text=offer_text(faq, topic=topic)))
@@ -120,6 +120,12 @@ class FollowUps:
                 self._found.popitem(last=False)
         return found
 
+    @property
+    def remembered(self) -> int:
+        """How many look-ups are remembered."""
+        with self._lock:
+            return len(self._found)
+
     def remembers(self, text: str) -> bool:
         """True where `look_up` needs no search."""
         with self._lock:
@@ -161,7 +167,7 @@ def _alternate(first: Iterable[Faq], second: Iterable[Faq]) -> Iterator[Faq]:
         yield from (faq for faq in pair if faq is not None)
 
 
-def _alike(one: str, other: str) -> bool:
+def alike(one: str, other: str) -> bool:
     """True for titles that say nearly the same (Jaccard index of character pairs)."""
     a, b = (({key[i : i + 2] for i in range(len(key) - 1)}) for key in (_key(one), _key(other)))
     return len(a & b) > _ALIKE * len(a | b) if a and b else one == other

@@ -104,7 +104,7 @@ class Thresholds:
         """
         if self.is_injection(p):
             return "off_topic"
-        said = max(1.0 - float(p[4]), 1e-6)
+        said = 1.0 - 0.5 * float(p[4])
         if p[0] >= self.answered * said:
             return "answered"
         if p[4] >= max(p[1], p[3]):

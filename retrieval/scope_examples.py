@@ -7,7 +7,7 @@ is fitted.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from retrieval.scope_features import scope_input
 from retrieval.scope_training import Example
 
 EXPANSION_WEIGHT = 0.35
+ELSEWHERE_WEIGHT = 0.3
 _HINT = (
     f'Each line must be {{"text": "…", "label": "…", "style": "…"}}, the label one of {", ".join(CLASSES)}.'
 )
@@ -69,3 +70,26 @@ def scope_examples(
         text = corpus.expansions[faq.id][number]
         given = scope_input(text, corpus.without(number).search(text))
         yield Example("in_scope", text, given, EXPANSION_WEIGHT, "expansion")
+
+
+def query_examples(corpus: HeldOut, queries: Mapping[str, Sequence[str]]) -> Iterator[Example]:
+    """Questions written for single FAQs of the corpus: in_scope, and not among its expansions."""
+    known = {faq.id for faq in corpus.faqs}
+    for id, texts in queries.items():
+        for text in texts if id in known else ():
+            yield Example("in_scope", text, scope_input(text, corpus.full.search(text)))
+
+
+def other_corpus_examples(corpus: HeldOut, lines: Sequence[ScopeLine]) -> Iterator[Example]:
+    """The same for a second corpus, so that what is learned of the first one's size and words is unlearned.
+
+    Its expansions are in_scope; of the written lines those that no FAQ about a store answers count again.
+    """
+    for line in lines:
+        if line.label != "in_scope":
+            given = scope_input(line.text, corpus.full.search(line.text))
+            yield Example(line.label, line.text, given, ELSEWHERE_WEIGHT, "sample")
+    for faq in corpus.faqs:
+        for number, text in enumerate(corpus.expansions[faq.id]):
+            given = scope_input(text, corpus.without(number).search(text))
+            yield Example("in_scope", text, given, 1.0, "sample")

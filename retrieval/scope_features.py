@@ -1,8 +1,9 @@
 """What the scope classifier sees of a question: how well it was found, what it says, and how it is spelt.
 
 Knows search results and text; knows no weights, labels or sessions. Everything here is computed from one
-`SearchResult`, so that a verdict costs no further search. Cosines are left out on purpose: an adapter
-trained on the corpus raises those of questions it has seen, which would teach a false threshold.
+`SearchResult`, so that a verdict costs no further search. Cosines and plain BM25 scores are left out on
+purpose: an adapter trained on the corpus raises the cosines of questions it has seen, and BM25 grows with
+the corpus, so that thresholds on either would be false elsewhere.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ BUCKETS = 1 << 13
 _DEPTH = 10
 _BM25_SCALE = 10.0
 _SPACES = re.compile(r"\s+")
+_NO_LETTERS = re.compile(r"[\W_]+")
 _OTHER_MARKET = re.compile(
     r"쿠팡|지마켓|g마켓|옥션|11번가|십일번가|위메프|티몬|무신사|에이블리|지그재그|브랜디|번개장터|당근|중고나라|"
     r"카카오\s?(?:톡\s?)?(?:스토어|선물|메이커스|쇼핑)|톡스토어|롯데온|롯데\s?on|ssg|쓱닷컴|신세계몰|이마트몰|현대몰|"
@@ -54,10 +56,9 @@ class ScopeInput:
 
 _LEXICAL: tuple[Leg, ...] = tuple(leg for leg in LEGS if leg.startswith("lexical"))
 NAMES: tuple[str, ...] = (
-    *(f"best_{leg}" for leg in _LEXICAL),
-    *(f"first_{leg}" for leg in _LEXICAL),
     "lexical_margin", "lexical_share", "agreement",
-    "covered_first", "covered_any", "uncovered", "terms", "length", "other_market", "store_words",
+    "covered_first", "covered_any", "uncovered", "title_alike",
+    "terms", "length", "other_market", "store_words",
 )  # fmt: skip
 
 
@@ -77,14 +78,14 @@ def grams(text: str) -> NDArray[np.int64]:
 def _leg_values(result: SearchResult) -> list[float]:
     hits = result.hits[:_DEPTH]
     if not hits:
-        return [0.0] * (2 * len(_LEXICAL) + 3)
+        return [0.0, 0.0, 0.0]
     raw = np.array([[hit.scores[leg] for leg in _LEXICAL] for hit in hits], np.float64)
     scores = np.log1p(np.maximum(raw, 0.0) / _BM25_SCALE)
     words = scores.max(axis=1)
     margin = float(words[0] - words[1:].mean()) if len(hits) > 1 else 0.0
     share = float(words.max()) / np.log1p(max(1, len(set(result.tokens))))
     agreement = float((scores.argmax(axis=0) == 0).mean())
-    return [*scores.max(axis=0), *scores[0], margin, float(share), agreement]
+    return [margin, float(share), agreement]
 
 
 def _coverage(result: SearchResult) -> list[float]:
@@ -97,12 +98,29 @@ def _coverage(result: SearchResult) -> list[float]:
     return [in_first / len(terms), in_any / len(terms), float(np.log1p(len(terms) - in_any))]
 
 
+def _title_alike(question: str, result: SearchResult) -> float:
+    """The best Dice coefficient of the question's character pairs with those of a title found."""
+    asked = _pairs(question)
+    best = 0.0
+    for hit in result.hits[:_DEPTH]:
+        title = _pairs(hit.faq.body_question)
+        if asked and title:
+            best = max(best, 2 * len(asked & title) / (len(asked) + len(title)))
+    return best
+
+
+def _pairs(text: str) -> set[str]:
+    flat = _NO_LETTERS.sub("", text.lower())
+    return {flat[i : i + 2] for i in range(len(flat) - 1)}
+
+
 def _text(result: SearchResult, count: int) -> str:
     return "\n".join(f"{hit.faq.question}\n{hit.faq.answer}" for hit in result.hits[:count]).lower()
 
 
 def _surface(question: str, result: SearchResult) -> list[float]:
     return [
+        _title_alike(question, result),
         float(np.log1p(len(set(result.tokens)))),
         float(np.log1p(len(question))) / 3.0,
         float(bool(_OTHER_MARKET.search(question))),

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from retrieval.index.rows import IndexRows
     from retrieval.scope_training import Trained
 
+_QUERIES = Path("configs/ranking/queries.jsonl")
+_SAMPLE = Path("configs/faq/sample.jsonl")
+_SAMPLE_EXPANSIONS = Path("configs/expansions/sample.jsonl")
 _VERDICTS = ("answered", "off_topic", "not_found")
 
 
@@ -38,15 +41,28 @@ def calibrate(
         ) from exc
     from api.settings import load_settings
     from retrieval.context_training import dialogues, save_gate, train_gate
+    from retrieval.expansions import read_expansions
     from retrieval.scope import SCOPE_DIR, ScopeClassifier
-    from retrieval.scope_examples import read_scope_lines, scope_examples
+    from retrieval.scope_examples import (
+        other_corpus_examples,
+        query_examples,
+        read_scope_lines,
+        scope_examples,
+    )
     from retrieval.scope_training import save, train
 
     folder = out or SCOPE_DIR
     lines = read_scope_lines(SCOPE_DIR)
-    corpus = _corpus(load_settings(), faq, expansions)
+    settings = load_settings()
+    corpus = _corpus(settings, faq, expansions)
     typer.echo(f"{len(corpus.faqs)} FAQs; searching {len(lines)} written lines and the expansions")
     examples = list(scope_examples(corpus, lines))
+    if (queries := settings.path(_QUERIES)).is_file():
+        examples += query_examples(corpus, read_expansions(queries))
+    bundled = settings.path(_SAMPLE)
+    if faq is not None and faq.resolve() != bundled.resolve():
+        sample = _corpus(settings, bundled, settings.path(_SAMPLE_EXPANSIONS))
+        examples += other_corpus_examples(sample, lines)
     trained = {name: train(examples, portable=name == "portable") for name in ("full", "portable")}
     about = {
         "faqs": len(corpus.faqs),
@@ -118,7 +134,8 @@ def _card(trained: Mapping[str, Trained], gate: Mapping[str, Any], about: Mappin
         "",
         f"- 말뭉치: FAQ {about['faqs']}개, 임베더 `{about['index_embedder']}` ({about['dim']}차원)",
         "- 학습 줄: 이 폴더의 `*.jsonl` (직접 쓴 문장)과 말뭉치의 확장 질문 (자기 행을 뺀 색인에서 검색)",
-        "- `full`: BM25 점수와 겹치는 낱말 + 질문 벡터(어댑터 이전) + 글자 n-그램",
+        "- `(sample)`: 같은 줄을 함께 실린 예시 말뭉치의 색인에서 찾은 것 (다른 말뭉치에서도 통하도록)",
+        "- `full`: 겹치는 낱말과 BM25의 모양 + 질문 벡터(어댑터 이전) + 글자 n-그램",
         "- `portable`: 질문 벡터를 뺀 것. 벡터의 차원이 다른 임베더에 쓰임",
         "",
     ]
