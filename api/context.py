@@ -15,7 +15,8 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from api.memory import Memory
+from api.memory import Memory, RememberedTurn
+from retrieval.corpus import Faq
 from retrieval.index.base import IndexQuery
 from retrieval.rewrite import (
     POINTS_BACK,
@@ -33,6 +34,7 @@ LIMIT = 10
 _LEANS, _SURELY = 0.6, 0.8
 _SOFT, _HARD = (0.3, 0.25), (0.5, 0.5)
 _OWN_PLACE = 3
+_SURE_HIT = 0.5
 _OFF_TOPIC, _OUTSIDE, _SURELY_OFF_TOPIC, _BARE = 0.45, 0.7, 0.9, 0.05
 _KEPT_TOPICS = 256
 _AGAIN = re.compile(
@@ -120,13 +122,20 @@ class ContextResolver:
     def _topic(self, memory: Memory) -> _Topic | None:
         """The FAQ answered last; else the last question that was about the store."""
         for turn in reversed(memory.turns):
-            if turn.answered:
-                found = self._searcher.index.get(turn.answered[:1])
-                if faq := found.get(turn.answered[0]):
-                    return _Topic(faq.question, topic_of(faq.question), faq.id)
             if turn.verdict != "off_topic":
+                if faq := self._answered(turn):
+                    return _Topic(faq.question, topic_of(faq.question), faq.id)
                 return _Topic(turn.standalone, topic_of(turn.standalone))
         return None
+
+    def _answered(self, turn: RememberedTurn) -> Faq | None:
+        """The FAQ that answered a turn; a history told by a client names none: it is searched."""
+        if turn.answered:
+            return self._searcher.index.get(turn.answered[:1]).get(turn.answered[0])
+        if turn.verdict != "answered":
+            return None
+        hits = self._searcher.search(turn.standalone, limit=1).hits
+        return hits[0].faq if hits and hits[0].score >= _SURE_HIT else None
 
     def _in_context(self, raw: SearchResult, topic: _Topic, weights: tuple[float, float]) -> SearchResult:
         """Ranks by question and topic together; the bare question's best hit stays among the first."""
@@ -134,7 +143,7 @@ class ContextResolver:
         said, meaning = self._embedded(topic.text)
         query = mixed_query(asked, said, dense=weights[0], lexical=weights[1])
         candidates = undo_repeats(query, self._searcher.index.candidates(query, limit=DEPTH))
-        hits = rank_in_context(candidates, before=topic.faq_id)
+        hits = rank_in_context(candidates, before=topic.faq_id, asked=raw.tokens)
         if _AGAIN.search(raw.query):
             hits.sort(key=lambda hit: hit.faq.id != topic.faq_id)
         if raw.hits and raw.hits[0].faq.id not in {hit.faq.id for hit in hits[:_OWN_PLACE]}:

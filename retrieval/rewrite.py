@@ -36,6 +36,7 @@ _TRAILS_OFF = re.compile(
 _TAGS = re.compile(r"^(?:[★\s]*\[[^\[\]]*\])+\s*|^[★\s]+|\s*\((?:온라인 교육 제공|[^()]*전용)\)\s*$")
 _REPEAT = 4
 _STEPS_BACK = 0.75
+_SPOKEN_OF = 0.5
 _FUSION: Mapping[Leg, float] = {
     "dense_question": 0.3,
     "dense_answer": 0.1,
@@ -140,12 +141,13 @@ def undo_repeats(query: IndexQuery, candidates: Sequence[Candidate]) -> list[Can
     ]
 
 
-def rank_in_context(candidates: Sequence[Candidate], *, before: str) -> list[Hit]:
+def rank_in_context(candidates: Sequence[Candidate], *, before: str, asked: Sequence[str]) -> list[Hit]:
     """Ranks what a mixed query found, best first.
 
     A weighted sum of legs, each spread over the candidates: the trained ranker knows only plain questions
     and takes the mixed one for the title it contains. The FAQ just answered (its id is `before`) steps
-    back, for it is seldom asked again.
+    back, for it is seldom asked again, unless its answer speaks of half of the terms `asked` now: an
+    answer says more than one turn shows.
     """
     if not candidates:
         return []
@@ -153,9 +155,17 @@ def rank_in_context(candidates: Sequence[Candidate], *, before: str) -> list[Hit
     low, span = legs.min(axis=0), np.ptp(legs, axis=0)
     weights = np.array([_FUSION[leg] for leg in LEGS])
     scores = ((legs - low) / np.where(span > 0, span, 1.0)) @ weights
-    scores *= np.where([c.faq.id == before for c in candidates], _STEPS_BACK, 1.0)
+    back = [c.faq.id == before and _covered(asked, c.faq.answer) < _SPOKEN_OF for c in candidates]
+    scores *= np.where(back, _STEPS_BACK, 1.0)
     order = sorted(range(len(candidates)), key=lambda n: (-scores[n], candidates[n].faq.id))
     return [Hit(candidates[n].faq, float(scores[n]), candidates[n].scores) for n in order]
+
+
+def _covered(asked: Sequence[str], answer: str) -> float:
+    """The share of the terms longer than one character that the answer contains."""
+    terms = {term for term in asked if len(term) > 1}
+    text = answer.lower()
+    return sum(term in text for term in terms) / len(terms) if terms else 0.0
 
 
 def topic_of(title: str) -> str:

@@ -95,7 +95,6 @@ async def test_sdk_async_client_streams(live: Live) -> None:
     assert text.startswith(REFUSAL)
 
 
-@pytest.mark.xfail(reason="history without FAQ ids is judged too strictly on the sample", strict=False)
 def test_earlier_messages_are_the_history(sdk: OpenAI) -> None:
     first = sdk.chat.completions.create(model="faq", messages=question())  # type: ignore[arg-type]
     messages = [
