@@ -23,7 +23,11 @@ from api.state.connection import State, open_state
 from api.state.embedded import embedded_valkey
 
 LOCAL_REDIS = "redis://127.0.0.1:6379"
-_SECRETS = ("OPENAI_API_KEY", "SMARTSTORE_OPENAI_API_KEY", "HF_TOKEN", "ANTHROPIC_API_KEY")
+_SECRETS = ("OPENAI_API_KEY", "HF_TOKEN", "ANTHROPIC_API_KEY")
+
+# Settings of the shell that runs the tests would reach every server they start.
+for _name in [name for name in os.environ if name.startswith("SMARTSTORE_")]:
+    del os.environ[_name]
 
 
 @pytest.fixture(autouse=True)
