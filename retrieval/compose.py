@@ -73,7 +73,8 @@ def _addition(
 
 def _pieces(chosen: Sequence[Unit], units: Sequence[Unit], n: int, title: str) -> Iterator[str]:
     """One piece per unit; a list stands under its heading where the title does not say the same."""
-    ordered = sorted(chosen, key=lambda unit: (unit.role == "note", unit.index))
+    once = {(unit.group, unit.text): unit for unit in reversed(chosen)}  # pages repeat an item of a list
+    ordered = sorted(once.values(), key=lambda unit: (unit.role == "note", unit.index))
     steps = Counter(unit.group for unit in chosen if unit.role == "step")
     numbers: Counter[int] = Counter()
     before: Unit | None = None

@@ -24,6 +24,8 @@ _TITLE, _CASE, _HEAD, _FACT = 0.35, 0.25, 0.4, 0.1
 _TOLD: dict[Aim, float] = {"whether": 0.2, "list": 0.2, "meaning": 0.15}
 _TOLD_ELSE, _TOLD_MOST = 0.4, 0.8
 _PRECISE = re.compile(r"\d|\[[^\]]*>[^\]]*\]")
+_ANNOUNCED, _INTRODUCED = 0.3, 0.4
+_CERTIFICATE = "등록증"  # a paper: it says nothing of registering (`등록`)
 _KNOWN, _ITEM = 0.6, 0.8
 _REMARK, _REMARK_AHEAD = 0.7, 0.1
 _ENOUGH, _MORE = 0.25, 0.5
@@ -56,17 +58,22 @@ class Scored:
 def score_units(units: Sequence[Unit], question: Question, title: Question) -> list[Scored]:
     """Scores units for a question; `title` is the question the FAQ itself answers."""
     texts = [flat(unit.text) for unit in units]
-    asked = _shares(question, texts, known=flat(title.text))
+    if _CERTIFICATE not in flat(question.text):
+        texts = [text.replace(_CERTIFICATE, "증") for text in texts]
+    named = flat(title.text)
+    asked = _shares(question, texts, known=named)
+    telling = {terms: share for terms, share in asked.items() if not any(term in named for term in terms)}
     # What the title asks beyond the question counts less: the question decides.
     meant = {terms: share for terms, share in _shares(title, texts).items() if terms not in asked}
     scored: list[Scored] = []
     sentences = items = 0
     for unit, text in zip(units, texts, strict=True):
         above = " ".join(texts[i] for i in (unit.head, unit.parent) if i >= 0)
-        found = _found(asked, text)
+        # What the title says holds under every heading, so it tells no two of them apart.
+        found = _found(telling if unit.role == "heading" else asked, text)
         told = question.told(unit.text)
         score = sum(found.values()) + _TITLE * sum(_found(meant, text).values())
-        score += _HEAD * sum(share for terms, share in _found(asked, above).items() if terms not in found)
+        score += _HEAD * sum(share for terms, share in _found(telling, above).items() if terms not in found)
         score += _worth(told) + _FACT * bool(_PRECISE.search(unit.text))
         case = question.case(f"{above} {unit.text}")
         score += _CASE * case
@@ -205,7 +212,9 @@ class _Selection:
         head = units[0].head
         bonus = 0.0
         if head >= 0 and (self._unit(head).opens or self._unit(head).role == "heading"):
-            bonus = 0.3 * max(0.0, self.scored[head].score)
+            bonus = _ANNOUNCED * max(0.0, self.scored[head].score)
+            if (opener := self._unit(head).head) >= 0 and self._unit(opener).opens:
+                bonus = max(bonus, _INTRODUCED * self.scored[opener].score)
         steps = units[0].role == "step" and len(items) > 1 and sum(u.whole for u in units) * 2 > len(units)
         if steps and self.question.aims & {"how", "where"}:
             bonus += 0.25

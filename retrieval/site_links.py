@@ -18,6 +18,9 @@ _TAIL = re.compile(r"\s*(?:》|\(\s*☞[^()]*\))\s*$")
 _ENDS_WITH_ACTION = re.compile(rf"\s*{_ACTION}\s*$")
 _GO = re.compile(r"\s*(?:바로|보러)\s?가기(?:\s?\([^()]*\))?\s*$")
 _CUT = re.compile(r"(?:[.?!]['\"’”)]?|(?<=[가-힣])\s?:)\s+(?=[^.?!:]*$)|(?<=[.?!])(?=[^.?!:]+$)")
+_GLUED = re.compile(
+    r"(?:(?<=\))|(?<=\d부))(?!(?:은|는|이|가|을|를|에|의|로|으로|와|과|도|인)\s)(?=[가-힣][^.?!:()]*$)"
+)
 _LESSON = re.compile(r"^(?:온라인|동영상)으로\s?배우는")
 _QUESTION = re.compile(r"(?:나요|까요|가요|은요|인지|란)\?$|\?$")
 _SEE_ALSO = re.compile(r"^(?:연관|관련)\s?도움말\s?:?\s*")
@@ -46,7 +49,7 @@ def strip_links(line: str) -> tuple[str, str]:
     text = text[: tail.start()]
     if _LESSON.match(text):
         return "", ""
-    cut = _CUT.search(text)
+    cut = _CUT.search(text) or (_GLUED.search(text) if listed else None)  # `동의서 1부 (기재)동의서 다운로드`
     if cut is None:
         return _whole_link(text, prefix, listed)
     head = text[: cut.end()].strip()

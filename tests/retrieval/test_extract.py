@@ -85,6 +85,18 @@ def test_case_the_question_names_wins_over_the_other() -> None:
     assert "여권 사본" in _chosen("해외 판매자는 가입할 때 뭘 제출하나요?", answer, "가입 서류가 궁금해요")[0]
 
 
+def test_list_that_a_sentence_announces_wins_over_the_next_one() -> None:
+    answer = (
+        "만 14세 미만은 가입할 수 없습니다.\n만 14세 이상은 아래의 서류를 가입할 때 내셔야 합니다.\n"
+        "■ 개인\n· 부모님 동의서 사본 1부 (아이디 기재)\n· 가족관계증명서 사본 1부 (3개월 이내 발급분)\n"
+        "■ 사업자 (대표자가 미성년자인 경우)\n· 사업자 등록증 사본 1부 (1년 이내 발급분)\n"
+        "· 대표자 명의 통장 사본 1부 (예금주 확인용)\n· 대표자 인감증명서 사본 1부 (3개월 이내 발급분)"
+    )
+    chosen = _chosen("미성년자도 회원 등록이 되나요?", answer, "미성년자도 가입이 가능한가요?")
+    assert chosen[0].startswith("만 14세 미만")
+    assert "부모님 동의서 사본 1부 (아이디 기재)" in chosen
+
+
 def test_answer_of_headings_only_still_gives_something() -> None:
     assert _chosen("템플릿 활용", "'배송비 템플릿' 등록 방법", "템플릿 활용 방법") == [
         "'배송비 템플릿' 등록 방법"

@@ -76,6 +76,11 @@ def test_second_passage_is_silent_where_the_first_says_all() -> None:
     assert "[2]" not in _answer("쿠폰 만드는 메뉴가 어디예요?", first, second)
 
 
+def test_an_item_that_a_list_repeats_is_said_once() -> None:
+    body = "아래의 서류를 내 주세요.\n· 통장 사본 1부\n· 인감증명서 1부\n· 통장 사본 1부"
+    assert _answer("서류가 뭐예요?", _passage(1, "서류", body)).count("통장 사본") == 1
+
+
 def test_passages_keep_their_numbers() -> None:
     assert _answer("쿠폰 메뉴", _passage(3, "쿠폰 메뉴", "쿠폰은 혜택관리에 있습니다.")).endswith("[3]")
 
