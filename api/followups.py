@@ -77,7 +77,8 @@ class FollowUps:
             if any(alike(faq.body_question, title) for title in titles) or not search.finds_itself(faq):
                 continue
             titles.append(faq.body_question)
-            chosen.append(Suggestion(faq_id=faq.id, question=faq.question, text=offer_text(faq, topic=topic)))
+            text = _worded(search, faq, topic)
+            chosen.append(Suggestion(faq_id=faq.id, question=faq.question, text=text))
         return tuple(chosen)
 
     def _candidates(
@@ -160,6 +161,12 @@ class _Budget:
                 return (), False
             self._left -= 1
         return self._followups.look_up(text)
+
+
+def _worded(search: _Budget, faq: Faq, topic: str) -> str:
+    """The offer, without the tag of the conversation's topic where it is found without it, too."""
+    short, full = offer_text(faq, topic=topic), offer_text(faq)
+    return short if short == full or search.find(short)[:1] == (faq,) else full
 
 
 def _alternate(first: Iterable[Faq], second: Iterable[Faq]) -> Iterator[Faq]:

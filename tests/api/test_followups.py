@@ -50,6 +50,7 @@ def test_followups_find_their_own_faq_first(searcher: Searcher, followups: Follo
     best = searcher.search(question).hits[0].faq.id
     for suggestion in offered:
         assert searcher.search(suggestion.question).hits[0].faq.id == suggestion.faq_id
+        assert searcher.search(suggestion.text).hits[0].faq.id == suggestion.faq_id
         assert suggestion.text.endswith(("안내해드릴까요?", "궁금하신가요?"))
         assert suggestion.faq_id != best
 
