@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from api.memory import Memory, RememberedTurn
+from api.offers import offer_text
 from retrieval.corpus import Faq
 from retrieval.index.base import IndexQuery
 from retrieval.rewrite import (
@@ -90,6 +91,8 @@ class ContextResolver:
         Raises:
             EmbedderError, IndexUnavailable: the search failed.
         """
+        if offered := self._offered(question, memory):
+            return self.search(offered.question, followup=False)
         raw = self._searcher.search(question, limit=LIMIT)
         topic = self._topic(memory)
         dependence = self._dependence(question, raw) if topic else 0.0
@@ -118,6 +121,15 @@ class ContextResolver:
         if judged.injection or (not points_back and (plainly or elsewhere >= _SURELY_OFF_TOPIC)):
             return 0.0
         return self._gate.dependence(question, raw, judged.probabilities)
+
+    def _offered(self, question: str, memory: Memory) -> Faq | None:
+        """The FAQ whose offer, made in the last turn, is sent back as it was worded."""
+        ids = memory.turns[-1].suggested if memory.turns else ()
+        for faq in self._searcher.index.get(ids).values() if ids else ():
+            short = offer_text(faq, topic=faq.categories[-1] if faq.categories else "")
+            if _key(question) in (_key(offer_text(faq)), _key(short)):
+                return faq
+        return None
 
     def _topic(self, memory: Memory) -> _Topic | None:
         """The FAQ answered last; else the last question that was about the store."""

@@ -8,6 +8,7 @@ import pytest
 
 from api.context import ContextResolver, Resolution
 from api.memory import Memory, RememberedTurn
+from api.offers import offer_text
 from retrieval.search import Searcher
 from tests.api.sample_search import sample_searcher
 
@@ -68,6 +69,14 @@ def test_context_takes_a_clicked_follow_up_as_it_is(searcher: Searcher, resolver
     resolution = resolver.resolve(title, _after(searcher, MINORS))
     assert not resolution.followup
     assert _titles(resolution, 1) == [title]
+
+
+def test_context_takes_an_offer_sent_back_as_worded(searcher: Searcher, resolver: ContextResolver) -> None:
+    faq = searcher.search("반품 배송비는 누가 내나요?").hits[0].faq
+    memory = Memory((RememberedTurn(MINORS, MINORS, "답", "answered", ("-",), suggested=(faq.id,)),))
+    resolution = resolver.resolve(offer_text(faq), memory)
+    assert resolution.standalone == faq.question
+    assert resolution.result.hits[0].faq.id == faq.id
 
 
 @pytest.mark.parametrize("question", ["오늘 저녁 여의도 맛집 추천해줘", "비트코인 지금 사도 될까"])
