@@ -34,6 +34,7 @@ from api.followups import FollowUps
 from api.memory import Memory
 from api.providers.base import Chunk
 from api.providers.choice import Providers, Switched
+from api.rewriting import QuestionRewriter
 from api.turns.base import TurnRequest
 from retrieval.prompt import NOT_FOUND as NOT_FOUND
 from retrieval.prompt import Exchange, GroundedPrompt, ground
@@ -68,6 +69,7 @@ class Conversation:
         scope: judges whether the FAQ can answer it.
         followups: suggests what to ask next.
         providers: who writes the answer.
+        rewriter: lets an LLM read follow-ups; None leaves them to the rule.
         system: the instructions of the grounded prompt.
         passages: how many FAQs the prompt holds.
         max_answer_tokens: bound on an answer, in tokens.
@@ -80,12 +82,13 @@ class Conversation:
         scope: ScopeClassifier,
         followups: FollowUps,
         providers: Providers,
+        rewriter: QuestionRewriter | None = None,
         system: str,
         passages: int = 4,
         max_answer_tokens: int = 700,
     ) -> None:
         self._context, self._scope, self._followups = context, scope, followups
-        self.providers = providers
+        self.providers, self._rewriter = providers, rewriter
         self._system, self._passages, self._max_tokens = system, passages, max_answer_tokens
 
     async def answer(self, request: TurnRequest, memory: Memory) -> AsyncGenerator[TurnEvent]:
@@ -102,6 +105,9 @@ class Conversation:
         draft = _Draft(verdict="answered", provider=provider.name)
         with draft.timed("context"):
             resolution = await asyncio.to_thread(self._context.resolve, request.question, memory)
+        if resolution.followup and provider.llm and self._rewriter is not None:
+            with draft.timed("rewrite"):
+                resolution = await self._rewritten(self._rewriter, request, memory, resolution)
         draft.timings_ms.update({k: round(v, 2) for k, v in resolution.result.timings_ms.items()})
         if resolution.standalone != request.question:
             yield QuestionRewritten(standalone=resolution.standalone)
@@ -120,6 +126,18 @@ class Conversation:
         yield Suggestions(suggestions=suggestions)
         draft.timings_ms["total"] = round((time.perf_counter() - started) * 1000, 2)
         yield self._completed(draft, resolution)
+
+    async def _rewritten(
+        self, rewriter: QuestionRewriter, request: TurnRequest, memory: Memory, by_rule: Resolution
+    ) -> Resolution:
+        """The follow-up as the turn's own LLM reads it; as the rule reads it where that fails."""
+        provider = self.providers.get(request.provider).name
+        standalone = await rewriter.rewrite(
+            provider, request.question, memory.exchanges(), session=request.session_id
+        )
+        if standalone is None:
+            return by_rule
+        return await asyncio.to_thread(self._context.search, standalone, followup=True)
 
     async def _write(
         self, request: TurnRequest, memory: Memory, resolution: Resolution, draft: _Draft

@@ -34,6 +34,7 @@ from api.providers.choice import Providers
 from api.providers.factory import open_providers
 from api.queue_watch import watch_queues
 from api.rate_limits import RateLimits, TurnSlots
+from api.rewriting import QuestionRewriter
 from api.settings import Settings, SettingsError
 from api.sse import NumberedEvent
 from api.state.connection import State, open_state
@@ -134,6 +135,7 @@ async def open_engine(settings: Settings, *, state: State | None = None) -> Asyn
                 scope=ScopeClassifier.load(),
                 followups=FollowUps(searcher, searcher.index),
                 providers=providers,
+                rewriter=_rewriter(settings, providers),
                 system=load_system_prompt(),
                 passages=settings.conversation.passages,
                 max_answer_tokens=settings.conversation.max_answer_tokens,
@@ -141,6 +143,11 @@ async def open_engine(settings: Settings, *, state: State | None = None) -> Asyn
             yield Engine(searcher, conversation)
     finally:
         searcher.index.close()
+
+
+def _rewriter(settings: Settings, providers: Providers) -> QuestionRewriter | None:
+    timeout_s = settings.conversation.rewrite_timeout_s
+    return QuestionRewriter(providers, timeout_s=timeout_s) if timeout_s else None
 
 
 @asynccontextmanager
