@@ -19,7 +19,6 @@ from retrieval.scope import CLASSES
 from retrieval.scope_features import scope_input
 from retrieval.scope_training import Example
 
-EXPANSION_WEIGHT = 0.35
 ELSEWHERE_WEIGHT = 0.3
 _HINT = (
     f'Each line must be {{"text": "…", "label": "…", "style": "…"}}, the label one of {", ".join(CLASSES)}.'
@@ -69,7 +68,7 @@ def scope_examples(
         number = rng.randrange(len(corpus.expansions[faq.id]))
         text = corpus.expansions[faq.id][number]
         given = scope_input(text, corpus.without(number).search(text))
-        yield Example("in_scope", text, given, EXPANSION_WEIGHT, "expansion")
+        yield Example("in_scope", text, given, group="expansion")
 
 
 def query_examples(corpus: HeldOut, queries: Mapping[str, Sequence[str]]) -> Iterator[Example]:
