@@ -1,38 +1,53 @@
 """The quality gates on the real FAQ: `make gates`. Needs `../shared`; says loudly where it is missing.
 
-Runs `smartstore eval …` on the development sets and compares each figure with its gate, which
-lies at most 0.03 from what was measured (docs/quality.md).
+Builds the index of the real FAQ into `var/gates`, runs `smartstore eval …` on the development sets and
+compares each figure with its gate, which lies at most 0.03 from what was measured (docs/quality.md).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 FAQ = SHARED / "data" / "final_result.pkl"
+# What `smartstore eval` measures, the cases, and the bounds of its figures.
 GATES: tuple[tuple[str, str, dict[str, tuple[str, float]]], ...] = (
-    ("retrieval", "retrieval", {"recall@1": (">=", 0.84), "recall@5": (">=", 0.96), "mrr": (">=", 0.89)}),
-    ("dialogues", "dialogues", {"needs_context.recall@5": (">=", 0.90), "standalone.recall@5": (">=", 0.96)}),
+    ("retrieval", "retrieval", {"recall@1": (">=", 0.85), "recall@5": (">=", 0.97), "mrr": (">=", 0.90)}),
+    ("dialogues", "dialogues", {"needs_context.recall@5": (">=", 0.95), "standalone.recall@5": (">=", 0.97)}),
     (
         "scope",
         "scope",
         {
             "in_scope_answered": (">=", 0.90),
-            "off_topic_refused": (">=", 0.96),
-            "injection_resisted": (">=", 0.95),
-            "unanswerable_not_found": (">=", 0.65),
+            "off_topic_refused": (">=", 0.97),
+            "injection_resisted": (">=", 0.97),
+            "unanswerable_not_found": (">=", 0.72),
             "refusal_exact": (">=", 1.0),
         },
     ),
+    ("scope", "retrieval", {"in_scope_answered": (">=", 0.98)}),
     (
         "answers",
         "answers",
-        {"forbidden": ("<=", 0.01), "median_chars": ("<=", 220), "max_chars": ("<=", 600)},
+        {
+            "all_facts": (">=", 0.87),
+            "forbidden": ("<=", 0.01),
+            "median_chars": ("<=", 220),
+            "max_chars": ("<=", 600),
+            "uncited": ("<=", 0.0),
+        },
+    ),
+    (
+        "followups",
+        "retrieval",
+        {"self_retrieving": (">=", 1.0), "repeated": ("<=", 0.0), "with_followup": (">=", 0.97)},
     ),
 )
 
@@ -50,32 +65,41 @@ def main() -> int:
     if not FAQ.exists():
         print("=" * 78 + "\nGATES NOT RUN: ../shared/data/final_result.pkl is not here\n" + "=" * 78)
         return 0
-    failed = 0
-    for kind, file, gates in GATES:
-        command = [
-            sys.executable,
-            "-m",
-            "api.cli",
-            "eval",
-            kind,
-            "--cases",
-            str(SHARED / f"eval/{file}.jsonl"),
-        ]
-        done = subprocess.run(
-            [*command, "--faq", str(FAQ), "--json"], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
-        if done.returncode:
-            print(f"FAILED {kind}: exit status {done.returncode}")
-            failed += 1
-            continue
-        report = json.loads(done.stdout)
-        for path, (sign, bound) in gates.items():
-            value = figure(report, path)
-            met = value >= bound if sign == ">=" else value <= bound
-            failed += not met
-            print(f"{'ok    ' if met else 'FAILED'} {kind} {path} {value:.4f} {sign} {bound}", flush=True)
-    print(f"{failed} gates failed")
+    started = time.monotonic()
+    subprocess.run(_smartstore("index", "build"), cwd=ROOT, env=_environment(), check=True)
+    failed = sum(not met for gate in GATES for met in _gate(*gate))
+    print(f"{failed} gates failed; {time.monotonic() - started:.0f} s")
     return 1 if failed else 0
+
+
+def _gate(kind: str, cases: str, bounds: dict[str, tuple[str, float]]) -> list[bool]:
+    """Whether each bound is met; prints a line each."""
+    command = _smartstore("eval", kind, "--cases", str(SHARED / f"eval/{cases}.jsonl"), "--json")
+    done = subprocess.run(command, cwd=ROOT, env=_environment(), stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        print(f"FAILED {kind} on {cases}: exit status {done.returncode}")
+        return [False]
+    report, held = json.loads(done.stdout), []
+    for path, (sign, bound) in bounds.items():
+        value = figure(report, path)
+        held.append(value >= bound if sign == ">=" else value <= bound)
+        word = "ok    " if held[-1] else "FAILED"
+        print(f"{word} {kind} on {cases}: {path} {value:.4f} {sign} {bound}", flush=True)
+    return held
+
+
+def _smartstore(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "api.cli", *arguments]
+
+
+def _environment() -> dict[str, str]:
+    """The real FAQ in a data directory of its own, and no server to ask."""
+    own = {
+        "SMARTSTORE_CORPUS__FAQ": str(FAQ),
+        "SMARTSTORE_DATA_DIR": "var/gates",
+        "SMARTSTORE_SERVER__PORT": "9",
+    }
+    return {**{k: v for k, v in os.environ.items() if not k.startswith("SMARTSTORE_")}, **own}
 
 
 if __name__ == "__main__":
