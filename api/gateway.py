@@ -122,7 +122,7 @@ class _Relay:
         if not streams:
             idle_s = max(idle_s, self.services.settings.turns.timeout_s)
         body = self.raw.naming(self.provider.served() if name == self.provider.model else name)
-        gone = asyncio.ensure_future(_gone(receive))
+        gone = asyncio.create_task(_gone(receive))
         task = asyncio.current_task()
         gone.add_done_callback(lambda ended: None if ended.cancelled() or not task else task.cancel())
         self.started = time.perf_counter()
@@ -178,9 +178,7 @@ class _Relay:
                 completion_tokens=counts[1],
                 cost_usd=self.provider.price.of(*counts),
             )
-            metrics.tokens.labels(name, "prompt").inc(counts[0])
-            metrics.tokens.labels(name, "completion").inc(counts[1])
-            metrics.cost.labels(name).inc(usage.cost_usd)
+            metrics.used(name, usage)
         await self.services.providers.settle(
             name,
             self.outcome,

@@ -62,6 +62,9 @@ def configure_logs(settings: LogSettings) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
 def write_line(logger: str, event: str, **fields: object) -> None:
     """One JSON line at level `info`, for fields that hold nobody's text.
 
@@ -73,7 +76,7 @@ def write_line(logger: str, event: str, **fields: object) -> None:
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     bound = structlog.contextvars.get_contextvars()
     line = fields | {"event": event} | bound | {"level": "info", "logger": logger, "timestamp": now}
-    text = json.dumps(line, ensure_ascii=False, default=str) + "\n"
+    text = _encode(line) + "\n"
     for handler in root.handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.stream.write(text)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from api.events import ProviderSwitched, TurnCompleted, TurnEvent, TurnFailed
+from api.events import ProviderSwitched, TurnCompleted, TurnEvent, TurnFailed, Usage
 from api.memory import Memory
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from api.turns.run import Conversation
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.3, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_CHILDREN = 512
 
 
 class Metrics:
@@ -52,6 +54,22 @@ class Metrics:
         self.tokens = Counter("smartstore_tokens", "Tokens used", ("provider", "kind"), registry=registry)
         self.cost = Counter("smartstore_cost_usd", "Cost in US dollars", ("provider",), registry=registry)
         self.cache_hits = Counter("smartstore_answer_cache_hits", "Answers from the cache", registry=registry)
+        # Finding a labelled child costs more than counting with it.
+        self._requests = lru_cache(_CHILDREN)(self.http_requests.labels)
+        self._request_seconds = lru_cache(_CHILDREN)(self.http_seconds.labels)
+        self._tokens = lru_cache(_CHILDREN)(self.tokens.labels)
+        self._cost = lru_cache(_CHILDREN)(self.cost.labels)
+
+    def request(self, method: str, route: str, status: int, first_byte_s: float) -> None:
+        """Counts an HTTP request and the seconds to its first byte."""
+        self._requests(method, route, status).inc()
+        self._request_seconds(route).observe(first_byte_s)
+
+    def used(self, provider: str, usage: Usage) -> None:
+        """Counts what an answer cost."""
+        self._tokens(provider, "prompt").inc(usage.prompt_tokens)
+        self._tokens(provider, "completion").inc(usage.completion_tokens)
+        self._cost(provider).inc(usage.cost_usd)
 
     def observe(self, event: TurnEvent) -> None:
         """Counts what an event tells."""
@@ -72,9 +90,7 @@ class Metrics:
                 self.first_delta.labels(event.provider).observe(ms / 1000)
             else:
                 self.steps.labels(step).observe(ms / 1000)
-        self.tokens.labels(event.provider, "prompt").inc(event.usage.prompt_tokens)
-        self.tokens.labels(event.provider, "completion").inc(event.usage.completion_tokens)
-        self.cost.labels(event.provider).inc(event.usage.cost_usd)
+        self.used(event.provider, event.usage)
         if event.cached:
             self.cache_hits.inc()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
 import time
 from functools import partial
 
@@ -30,7 +30,7 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        request_id = given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(64):016x}"
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started, status, first_byte = time.perf_counter(), 500, 0.0
@@ -53,8 +53,7 @@ class RequestLog:
         route = getattr(scope.get("route"), "path", "other")
         services = getattr(scope["app"].state, "services", None) if "app" in scope else None
         if services is not None:
-            services.metrics.http_requests.labels(scope["method"], route, status).inc()
-            services.metrics.http_seconds.labels(route).observe(first_byte)
+            services.metrics.request(scope["method"], route, status, first_byte)
         if path not in _QUIET:
             total_ms = round((time.perf_counter() - started) * 1000, 1)
             first_ms = round(first_byte * 1000, 1)

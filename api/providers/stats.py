@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 import structlog
@@ -161,7 +161,7 @@ async def open_stats(state: State) -> AsyncIterator[ProviderStats]:
 
 def _hour(offset: int = 0) -> str:
     """The current hour, or one `offset` hours from it."""
-    return f"hour:{int(datetime.now(UTC).timestamp()) // 3600 + offset}"
+    return f"hour:{int(time.time()) // 3600 + offset}"
 
 
 def _bucket(seconds: float) -> int:

@@ -61,6 +61,7 @@ class Upstream:
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._urls: dict[str, URL] = {}
         self._timeouts: dict[float | None, ClientTimeout] = {}
+        self._translated = _Translated(name)
         self._session: ClientSession | None = None
 
     async def __aenter__(self) -> Upstream:
@@ -104,7 +105,7 @@ class Upstream:
             ProviderTimeout: no connection, or nothing received, in time.
             ProviderError: the server cannot be reached, or hung up.
         """
-        with self._translated():
+        with self._translated:
             try:
                 return await self._request(method, path, body, headers, idle_s)
             except ServerDisconnectedError:
@@ -120,7 +121,7 @@ class Upstream:
             ProviderError: the body ended too soon.
         """
         try:
-            with self._translated():
+            with self._translated:
                 yield response.content
         finally:
             response.close()
@@ -145,13 +146,25 @@ class Upstream:
             method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
         )
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except ClientConnectorError as exc:
-            raise ProviderError(self.name, f"'{self.name}' 서버에 연결할 수 없습니다.") from exc
-        except ClientError as exc:
-            if isinstance(exc, TimeoutError):
-                raise ProviderTimeout(self.name, f"'{self.name}' 서버가 제때 답하지 않았습니다.") from exc
-            raise ProviderError(self.name, f"'{self.name}' 서버와의 연결이 끊겼습니다.") from exc
+
+class _Translated:
+    """Raises what the network does as `ProviderError`; a class, since each request enters it twice."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(exc, ClientError):
+            return
+        if isinstance(exc, ClientConnectorError):
+            raise ProviderError(self._name, f"'{self._name}' 서버에 연결할 수 없습니다.") from exc
+        if isinstance(exc, TimeoutError):
+            raise ProviderTimeout(self._name, f"'{self._name}' 서버가 제때 답하지 않았습니다.") from exc
+        raise ProviderError(self._name, f"'{self._name}' 서버와의 연결이 끊겼습니다.") from exc
