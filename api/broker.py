@@ -14,7 +14,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Literal
 
 import aio_pika
@@ -29,6 +28,7 @@ log = structlog.get_logger(__name__)
 Work = Literal["turns", "jobs"]
 WORK: tuple[Work, ...] = ("turns", "jobs")
 AWAY = (AMQPError, ChannelInvalidStateError, ConnectionError, TimeoutError, RuntimeError, OSError)
+PUBLISHED_MS = "published-ms"
 _CONFIRM_S = 3.0
 _PAUSE_S = 0.25
 _AWAY_MESSAGE = "대기열에 연결할 수 없습니다. 잠시 후 다시 시도해 주세요."
@@ -99,7 +99,7 @@ class Broker:
             body,
             message_id=message_id,
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-            timestamp=datetime.now(UTC),
+            headers={PUBLISHED_MS: int(time.time() * 1000)},
         )
         deadline = time.monotonic() + self._away_s
         while True:

@@ -39,6 +39,9 @@ class Metrics:
         self.queue_depth = Gauge(
             "smartstore_queue_depth", "Messages that wait", ("queue",), registry=registry
         )
+        self.queue_age = Gauge(
+            "smartstore_queue_age_seconds", "Wait of the turn taken last", registry=registry
+        )
         self.first_delta = Histogram(
             "smartstore_first_delta_seconds", "Turn start to the first piece of the answer", ("provider",),
             buckets=_SECONDS, registry=registry,

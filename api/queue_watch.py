@@ -1,4 +1,4 @@
-"""Keeps the gauge of waiting messages current. Knows queues and the metric, nothing of turns."""
+"""Keeps the gauges of the queues current: how many messages wait, and how long. Knows nothing of turns."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from contextlib import asynccontextmanager, suppress
 from api.broker import WORK, Broker
 from api.errors import QueueUnavailable
 from api.metrics import Metrics
+from api.turns.waiting import WaitingTime
 
 _EVERY_S = 5.0
 
 
 @asynccontextmanager
-async def watch_queues(broker: Broker, metrics: Metrics) -> AsyncIterator[None]:
+async def watch_queues(broker: Broker, waiting: WaitingTime, metrics: Metrics) -> AsyncIterator[None]:
     """Looks at the queues every few seconds for as long as the context is open."""
-    task = asyncio.create_task(_watch(broker, metrics), name="queue-watch")
+    task = asyncio.create_task(_watch(broker, waiting, metrics), name="queue-watch")
     try:
         yield
     finally:
@@ -25,9 +26,10 @@ async def watch_queues(broker: Broker, metrics: Metrics) -> AsyncIterator[None]:
             await task
 
 
-async def _watch(broker: Broker, metrics: Metrics) -> None:
+async def _watch(broker: Broker, waiting: WaitingTime, metrics: Metrics) -> None:
     while True:
         for work in WORK:
             with suppress(QueueUnavailable):
                 metrics.queue_depth.labels(work).set(await broker.depth(work))
+        metrics.queue_age.set(await waiting.seconds())
         await asyncio.sleep(_EVERY_S)

@@ -47,6 +47,7 @@ from api.turns.queued import QueuedRunner
 from api.turns.run import Conversation as AnyConversation
 from api.turns.run import RunLimits
 from api.turns.signals import Signals
+from api.turns.waiting import WaitingTime
 from api.worker import TurnWorker
 from retrieval.corpus import read_corpus
 from retrieval.errors import IndexMismatch
@@ -183,11 +184,12 @@ async def open_worker(settings: Settings) -> AsyncIterator[TurnWorker]:
             parts.signals,
             limits=parts.limits,
             concurrency=settings.queue.concurrency,
+            waiting=parts.waiting,
         )
         await worker.start()
         try:
             async with (
-                watch_queues(broker, parts.metrics),
+                watch_queues(broker, parts.waiting, parts.metrics),
                 _metrics_server(settings, parts.metrics),
                 consume_jobs(broker, JobRecords(state)),
             ):
@@ -220,6 +222,7 @@ class _Turns:
     signals: Signals
     limits: RunLimits
     metrics: Metrics
+    waiting: WaitingTime
 
 
 def _open_state(settings: Settings) -> AbstractAsyncContextManager[State]:
@@ -243,7 +246,8 @@ async def _open_turns(settings: Settings, state: State) -> AsyncIterator[_Turns]
     )
     signals = Signals(state, turns.stop_channel)
     try:
-        yield _Turns(state, turns, signals, limits, Metrics())
+        waiting = WaitingTime(state, limit_s=settings.queue.max_wait_s)
+        yield _Turns(state, turns, signals, limits, Metrics(), waiting)
     finally:
         await signals.aclose()
 
@@ -266,8 +270,8 @@ async def _open_runners(
     jobs = JobRecords(parts.state)
     match settings.turns.runner:
         case "queued":
-            async with _open_broker(settings) as broker, watch_queues(broker, parts.metrics):
-                yield QueuedRunner(parts.turns, broker), jobs, QueuedJobs(broker)
+            async with _open_broker(settings) as broker, watch_queues(broker, parts.waiting, parts.metrics):
+                yield QueuedRunner(parts.turns, broker, parts.waiting), jobs, QueuedJobs(broker)
         case "inline":
             runner = InlineRunner(
                 conversation(),

@@ -99,6 +99,7 @@ class QueueSettings(_Section):
     url: SecretStr = SecretStr("amqp://guest:guest@127.0.0.1:5672/")
     prefix: str = "smartstore"
     max_length: int = Field(1000, ge=1, description="turns that may wait; more get 503")
+    max_wait_s: float = Field(10.0, ge=0, description="a longer wait refuses new turns with 503; 0: none")
     max_deliveries: int = Field(5, ge=1, description="then a turn goes to the dead letters")
     concurrency: int = Field(16, ge=1, description="turns a worker runs at the same time")
     metrics_port: int = Field(0, ge=0, le=65535, description="where a worker serves /metrics; 0: nowhere")

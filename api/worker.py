@@ -7,18 +7,20 @@ delivers it again and `run_turn` makes that invisible to the reader. Knows nothi
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from contextlib import suppress
 
 import structlog
 from aio_pika.abc import AbstractIncomingMessage, AbstractQueue, ConsumerTag
 
-from api.broker import AWAY, Broker
+from api.broker import AWAY, PUBLISHED_MS, Broker
 from api.errors import NotFound, StateUnavailable
 from api.state.event_log import LeaseLost
 from api.state.turns import TurnRecords, decode_request
 from api.turns.run import Conversation, RunLimits, run_turn
 from api.turns.signals import Signals
+from api.turns.waiting import WaitingTime
 
 log = structlog.get_logger(__name__)
 _RETRY_S = 1.0
@@ -36,9 +38,11 @@ class TurnWorker:
         *,
         limits: RunLimits,
         concurrency: int,
+        waiting: WaitingTime,
     ) -> None:
         self._broker, self._conversation, self._turns = broker, conversation, turns
         self._signals, self._limits, self._concurrency = signals, limits, concurrency
+        self._waiting = waiting
         self._running: set[asyncio.Task[None]] = set()
         self._consumer: tuple[AbstractQueue, ConsumerTag] | None = None
 
@@ -94,6 +98,9 @@ class TurnWorker:
         request = decode_request(message.body.decode())
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(turn_id=request.turn_id, session_id=request.session_id)
+        published = message.headers.get(PUBLISHED_MS)
+        if isinstance(published, int) and not message.redelivered:
+            await self._waiting.tell(time.time() - published / 1000)
         try:
             await run_turn(
                 request,

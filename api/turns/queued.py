@@ -9,13 +9,14 @@ from api.broker import Broker
 from api.errors import ApiError
 from api.state.turns import TurnRecords, encode_request
 from api.turns.base import TurnRequest
+from api.turns.waiting import WaitingTime
 
 
 class QueuedRunner:
     """Starts a turn by publishing it; any process can follow its events."""
 
-    def __init__(self, turns: TurnRecords, broker: Broker) -> None:
-        self._turns, self._broker = turns, broker
+    def __init__(self, turns: TurnRecords, broker: Broker, waiting: WaitingTime) -> None:
+        self._turns, self._broker, self._waiting = turns, broker, waiting
 
     async def start(self, request: TurnRequest) -> None:
         """Returns when the broker holds the turn safely.
@@ -23,10 +24,11 @@ class QueuedRunner:
         A refused turn is forgotten, so that the same request may come again.
 
         Raises:
-            Overloaded: the queue is full.
+            Overloaded: the queue is full, or its turns wait too long.
             QueueUnavailable: the broker is away.
         """
         try:
+            await self._waiting.admit()
             await self._broker.publish("turns", encode_request(request).encode(), message_id=request.turn_id)
         except ApiError:
             await self._turns.discard(request.turn_id)

@@ -17,6 +17,7 @@ from api.broker import WORK, Broker, open_broker
 from api.state.connection import State, open_state
 from api.turns.queued import QueuedRunner
 from api.turns.run import RunLimits
+from api.turns.waiting import WaitingTime
 from api.worker import TurnWorker
 from tests.api.turn_kit import Process, ScriptedConversation, process
 
@@ -36,7 +37,13 @@ async def worker(
     """A worker with records and signals of its own, as in another process."""
     async with process(state, conversation, lease_s=lease_s, patience_s=20.0) as back:
         running = TurnWorker(
-            broker, conversation, back.turns, back.signals, limits=RunLimits(), concurrency=concurrency
+            broker,
+            conversation,
+            back.turns,
+            back.signals,
+            limits=RunLimits(),
+            concurrency=concurrency,
+            waiting=WaitingTime(state, limit_s=0),
         )
         await running.start()
         try:
@@ -46,10 +53,10 @@ async def worker(
 
 
 @asynccontextmanager
-async def front(state: State, broker: Broker) -> AsyncIterator[Process]:
+async def front(state: State, broker: Broker, *, max_wait_s: float = 0.0) -> AsyncIterator[Process]:
     """An API process that queues its turns."""
     async with process(state, patience_s=20.0) as api:
-        yield replace(api, runner=QueuedRunner(api.turns, broker))
+        yield replace(api, runner=QueuedRunner(api.turns, broker, WaitingTime(state, limit_s=max_wait_s)))
 
 
 @asynccontextmanager

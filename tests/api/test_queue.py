@@ -19,6 +19,7 @@ from api.state.connection import State
 from api.state.records import new_turn_id
 from api.state.turns import encode_request
 from api.turns.base import TurnRequest
+from api.turns.waiting import WaitingTime
 from tests.api.queue_kit import AMQP, QUEUE, delete_queues, front, runner, worker
 from tests.api.turn_kit import ANSWER, OWNER, Process, ScriptedConversation
 
@@ -123,6 +124,21 @@ async def test_full_queue_refuses_and_forgets_the_turn(embedded_state: State, br
         async with worker(embedded_state, broker, ScriptedConversation()):
             for turn_id in taken:
                 assert (await api.events(turn_id))[-1][1].type == "turn.completed"
+
+
+async def test_long_wait_refuses_new_turns_until_it_falls(embedded_state: State, broker: Broker) -> None:
+    async with front(embedded_state, broker, max_wait_s=0.5) as api:
+        waiting = await api.ask("")
+        await asyncio.sleep(0.8)
+        async with worker(embedded_state, broker, ScriptedConversation()):
+            assert (await api.events(waiting))[-1][1].type == "turn.completed"
+        refused = await refuse(api)
+        with pytest.raises(NotFound):
+            await api.turns.status(refused.turn_id)
+        # The next turn that is taken at once tells of a short wait.
+        await WaitingTime(embedded_state, limit_s=0).tell(0.01)
+        await asyncio.sleep(0.3)
+        assert (await api.turns.status(await api.ask(""))) == "queued"
 
 
 async def test_stop_ends_a_turn_that_still_waits(embedded_state: State, broker: Broker) -> None:

@@ -12,8 +12,8 @@ from tests.cluster.reader import Turn, ask, percentile
 from tests.cluster.report import table, write_section
 from tests.cluster.stack import Stack, rss_mb, stack
 
-_STEP_S, _RATES = 30.0, (1, 2, 4, 8, 16)
-_WAITING, _CONCURRENCY = 24, 8
+_STEP_S, _RATES = 30.0, (2, 4, 8, 16, 32)
+_WAITING, _WAIT_S, _CONCURRENCY = 24, 5.0, 8
 
 
 async def _offer(http: aiohttp.ClientSession, urls: list[str], rate: float) -> list[asyncio.Task[Turn]]:
@@ -46,7 +46,7 @@ def _row(name: str, turns: list[Turn], memory: list[float]) -> tuple[object, ...
 
 
 async def _drill() -> None:
-    bounds = {"queue": {"concurrency": _CONCURRENCY, "max_length": _WAITING}}
+    bounds = {"queue": {"concurrency": _CONCURRENCY, "max_length": _WAITING, "max_wait_s": _WAIT_S}}
     rows: list[tuple[object, ...]] = []
     with stack(settings=bounds) as cluster:
         cluster.upstream.piece_s = 0.1
@@ -54,9 +54,9 @@ async def _drill() -> None:
         limits = aiohttp.ClientTimeout(total=None, sock_read=60)
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(timeout=limits, connector=connector) as http:
-            for rate in (*_RATES, 1):
+            for rate in (*_RATES, _RATES[0]):
                 turns = await asyncio.gather(*await _offer(http, urls, rate))
-                back = rows and rate == 1
+                back = rows and rate == _RATES[0]
                 rows.append(_row(f"{rate}/s" + (" again" if back else ""), turns, _memory(cluster)))
                 print(rows[-1], flush=True)
     head = ("offered", "asked", "taken", "of them failed", "refused (503)", "without `Retry-After`",
@@ -65,8 +65,8 @@ async def _drill() -> None:
         "overload",
         "## 5. Load until refusal\n\n"
         f"The offered load doubles every {_STEP_S:.0f} s. Two workers with {_CONCURRENCY} turns each "
-        f"at a time, {_WAITING} more may wait (`queue.max_length`), an upstream that takes 1 s "
-        "for an answer.\n\n" + table(head, rows),
+        f"at a time, {_WAITING} more may wait (`queue.max_length`) and no longer than {_WAIT_S:g} s "
+        "(`queue.max_wait_s`), an upstream that takes 1 s for an answer.\n\n" + table(head, rows),
     )
 
 
