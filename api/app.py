@@ -17,6 +17,7 @@ from api.routes import chat, chat_socket, faqs, jobs, openai, operations, provid
 from api.routes.page import mount_page
 from api.services import open_services
 from api.settings import Settings, load_settings
+from api.tracing import TraceRequests
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -39,6 +40,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
     app.add_middleware(Gateway, max_bytes=settings.server.max_raw_body_bytes)
+    if settings.tracing.endpoint:
+        app.add_middleware(TraceRequests)
     app.add_middleware(RequestLog, json_lines=settings.log.format == "json")
     install_problem_handlers(app)
     for area in (chat, chat_socket, sessions, faqs, providers, jobs, openai, operations):

@@ -88,6 +88,7 @@ async def ask(services: Services, caller: Caller, question: Question) -> Begun:
         provider=services.providers.get(chosen or None).name,
         options=question.options,
         history=question.history,
+        trace=services.tracing.carry(),
     )
     if caller.key is not None:
         await services.access.slots.enter(caller.key, request.turn_id)

@@ -41,6 +41,7 @@ from api.state.connection import State, open_state
 from api.state.event_log import EventLog
 from api.state.sessions import Sessions
 from api.state.turns import TurnRecords
+from api.tracing import TracedConversation, Tracing, open_tracing
 from api.turns.base import TurnRunner
 from api.turns.inline import InlineRunner
 from api.turns.queued import QueuedRunner
@@ -90,6 +91,7 @@ class Services:
     job_runner: JobRunner
     metrics: Metrics
     access: Access
+    tracing: Tracing
 
     @property
     def providers(self) -> Providers:
@@ -158,12 +160,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         _open_state(settings) as state,
         open_engine(settings, state=state) as engine,
         refresh_index(engine.searcher, settings),
-        _open_turns(settings, state) as parts,
+        _open_turns(settings, state, process="api") as parts,
         _open_runners(settings, parts, lambda: _observed(engine, state, settings, parts)) as runners,
     ):
         access = open_access(settings, state)
         sessions, turns, metrics = parts.turns.sessions, parts.turns, parts.metrics
-        yield Services(settings, engine, state, sessions, turns, *runners, metrics, access)
+        yield Services(settings, engine, state, sessions, turns, *runners, metrics, access, parts.tracing)
 
 
 @asynccontextmanager
@@ -173,7 +175,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[TurnWorker]:
         _open_state(settings) as state,
         open_engine(settings, state=state) as engine,
         refresh_index(engine.searcher, settings),
-        _open_turns(settings, state) as parts,
+        _open_turns(settings, state, process="worker") as parts,
         _open_broker(settings) as broker,
     ):
         conversation = _observed(engine, state, settings, parts)
@@ -223,6 +225,7 @@ class _Turns:
     limits: RunLimits
     metrics: Metrics
     waiting: WaitingTime
+    tracing: Tracing
 
 
 def _open_state(settings: Settings) -> AbstractAsyncContextManager[State]:
@@ -231,7 +234,7 @@ def _open_state(settings: Settings) -> AbstractAsyncContextManager[State]:
 
 
 @asynccontextmanager
-async def _open_turns(settings: Settings, state: State) -> AsyncIterator[_Turns]:
+async def _open_turns(settings: Settings, state: State, *, process: str) -> AsyncIterator[_Turns]:
     kept = settings.state
     sessions = Sessions(state, ttl_s=kept.session_ttl_s, max_turns=kept.max_session_turns)
     log = EventLog(state, ttl_s=kept.turn_ttl_s)
@@ -245,10 +248,12 @@ async def _open_turns(settings: Settings, state: State) -> AsyncIterator[_Turns]
         memory_turns=settings.conversation.history_turns,
     )
     signals = Signals(state, turns.stop_channel)
+    tracing = open_tracing(settings.tracing, process=process)
     try:
         waiting = WaitingTime(state, limit_s=settings.queue.max_wait_s)
-        yield _Turns(state, turns, signals, limits, Metrics(), waiting)
+        yield _Turns(state, turns, signals, limits, Metrics(), waiting, tracing)
     finally:
+        await asyncio.to_thread(tracing.close)
         await signals.aclose()
 
 
@@ -288,8 +293,9 @@ async def _open_runners(
 
 
 def _observed(engine: Engine, state: State, settings: Settings, parts: _Turns) -> AnyConversation:
-    """The conversation as turns run it: cached, and counted."""
-    return ObservedConversation(_cached(engine, state, settings), parts.metrics)
+    """The conversation as turns run it: cached, counted, and traced where the settings ask for it."""
+    observed = ObservedConversation(_cached(engine, state, settings), parts.metrics)
+    return TracedConversation(observed, parts.tracing) if parts.tracing.on else observed
 
 
 def _cached(engine: Engine, state: State, settings: Settings) -> AnyConversation:

@@ -106,6 +106,15 @@ class QueueSettings(_Section):
     redelivery_s: float = Field(90.0, gt=0, description="a turn without a worker for so long counts as lost")
 
 
+class TracingSettings(_Section):
+    """OpenTelemetry traces; needs the extra `otel`."""
+
+    endpoint: str = Field(
+        "", description="an OTLP collector, e.g. http://127.0.0.1:4318/v1/traces; empty: off"
+    )
+    service: str = "smartstore"
+
+
 class ConversationSettings(_Section):
     """What an answer is made from."""
 
@@ -211,6 +220,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     openai: OpenAISettings = OpenAISettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -26,6 +26,7 @@ import yaml
 from serving.adapter_files import Adapter, read_adapter
 from serving.pointer import read_pointer
 from serving.vllm_api import Vllm
+from tests.api.upstream import ANSWER, MODEL
 from tests.serving.broken import halved, misnamed, rebased
 from tests.serving.e2e_kit import ROOT, Broken, Workshop, ask, free_port, need, process, wait_for
 
@@ -50,8 +51,11 @@ def write_configurations(shop: Workshop, port: int) -> None:
     (shop.folder / "serving.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
 
 
-def write_settings(shop: Workshop, port: int, candidate: str) -> None:
-    """Settings of an API that answers with this vLLM: under the alias, with the base, with a candidate."""
+def write_settings(shop: Workshop, port: int, candidate: str, openai_url: str) -> None:
+    """Settings of an API that answers with this vLLM: under the alias, with the base, with a candidate.
+
+    Its provider `openai` is a small OpenAI-compatible server on this machine.
+    """
     endpoint = {
         "base_url": f"http://127.0.0.1:{port}/v1",
         "third_party": False,
@@ -69,6 +73,7 @@ def write_settings(shop: Workshop, port: int, candidate: str) -> None:
                 "vllm": endpoint | alias,
                 "vllm-base": endpoint | {"model": "tiny"},
                 "vllm-candidate": endpoint | {"model": candidate},
+                "openai": {"base_url": openai_url, "model": MODEL, "api_key": "local"},
             },
         },
     }
@@ -117,6 +122,36 @@ def try_openai_sdk(api: str) -> None:
             )
             text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
             need(text.strip(), f"{model}: an empty answer")
+
+
+def try_switching(shop: Workshop, api: str) -> None:
+    """One session, three backends, chosen by name alone."""
+    session = ask(api, QUESTION, "extractive")["turn.started"]["session_id"]
+    order = ["extractive", "vllm", "openai", "extractive"]
+    for provider in order:
+        said = shop.smartstore("chat", QUESTION, "--provider", provider, "--session", session, "--url", api)
+        need(said.strip(), f"smartstore chat --provider {provider} said nothing")
+        need((ANSWER in said) == (provider == "openai"), f"{provider} answered {said}")
+    turns = httpx.get(f"{api}/sessions/{session}", timeout=30, trust_env=False).json()["turns"]
+    told = [turn["provider"] for turn in turns]
+    need(told == ["extractive", *order], f"the session's turns were answered by {told}")
+
+
+def try_stopping(api: str, vllm: Vllm) -> None:
+    """Whoever hangs up frees vLLM within a second: on the raw path, and in a grounded turn."""
+    long = {"max_tokens": 1200, "stream": True, "messages": [{"role": "user", "content": QUESTION}]}
+    for body in (long | {"model": "vllm-base/tiny", "ignore_eos": True}, long | {"model": "faq/vllm-base"}):
+        with httpx.stream(
+            "POST", f"{api}/v1/chat/completions", json=body, timeout=60, trust_env=False
+        ) as response:
+            lines = response.iter_lines()
+            need(any('"content":"' in line and '"content":""' not in line for line in lines), "no text")
+            need(vllm.counters()["vllm:num_requests_running"] >= 1, f"{body['model']}: not running")
+        hung_up = time.monotonic()
+        while vllm.counters()["vllm:num_requests_running"]:
+            need(time.monotonic() - hung_up < 1.0, f"{body['model']}: vLLM still works a second later")
+            time.sleep(0.02)
+        print(f"    {body['model']}: idle {time.monotonic() - hung_up:.2f} s after the reader left")
 
 
 def try_second_adapter(shop: Workshop, api: str, first: str, second: str) -> None:
@@ -200,12 +235,14 @@ def run(shop: Workshop, *, keep: bool) -> None:
         first, second, foreign = json.loads(trained.read_text(encoding="utf-8"))
         with step("vLLM ready"):
             wait_for(launcher, log, vllm.healthy, seconds=400)
-        write_settings(shop, port, second)
+        upstream_port = free_port()
+        write_settings(shop, port, second, f"http://127.0.0.1:{upstream_port}/none/before/v1")
         with step("index of the sample"):
             shop.smartstore("index", "build")
         serve = (sys.executable, "-m", "api.cli", "serve", "--port", str(api_port))
         api = f"http://127.0.0.1:{api_port}"
-        with process(shop, "api.log", *serve) as server:
+        small = (sys.executable, "-m", "tests.api.upstream", "--port", str(upstream_port))
+        with process(shop, "openai.log", *small), process(shop, "api.log", *serve) as server:
             with step("API ready"):
                 ready = shop.folder / "api.log"
                 wait_for(server, ready, lambda: "is ready" in ready.read_text(), seconds=120)
@@ -213,6 +250,10 @@ def run(shop: Workshop, *, keep: bool) -> None:
                 try_promotion(shop, api, vllm, first)
             with step("openai SDK: faq/vllm and vllm/faq-current"):
                 try_openai_sdk(api)
+            with step("one session, switched by name: extractive, vllm, openai"):
+                try_switching(shop, api)
+            with step("a reader who leaves frees vLLM within a second"):
+                try_stopping(api, vllm)
             with step("second adapter: hot load, evaluation, split, promotion, rollback"):
                 try_second_adapter(shop, api, first, second)
             with step("broken adapters are caught"):
