@@ -137,6 +137,14 @@ def try_switching(shop: Workshop, api: str) -> None:
     need(told == ["extractive", *order], f"the session's turns were answered by {told}")
 
 
+def _says(line: str) -> bool:
+    """Whether a line of a completion's stream carries text."""
+    if not line.startswith("data: {"):
+        return False
+    choices = json.loads(line.removeprefix("data: "))["choices"]
+    return bool(choices and choices[0]["delta"].get("content"))
+
+
 def try_stopping(api: str, vllm: Vllm) -> None:
     """Whoever hangs up frees vLLM within a second: on the raw path, and in a grounded turn."""
     long = {"max_tokens": 1200, "stream": True, "messages": [{"role": "user", "content": QUESTION}]}
@@ -144,9 +152,10 @@ def try_stopping(api: str, vllm: Vllm) -> None:
         with httpx.stream(
             "POST", f"{api}/v1/chat/completions", json=body, timeout=60, trust_env=False
         ) as response:
-            lines = response.iter_lines()
-            need(any('"content":"' in line and '"content":""' not in line for line in lines), "no text")
-            need(vllm.counters()["vllm:num_requests_running"] >= 1, f"{body['model']}: not running")
+            need(any(map(_says, response.iter_lines())), f"{body['model']}: no text")
+            began = time.monotonic()
+            while not vllm.counters()["vllm:num_requests_running"]:
+                need(time.monotonic() - began < 2.0, f"{body['model']}: not running")
         hung_up = time.monotonic()
         while vllm.counters()["vllm:num_requests_running"]:
             need(time.monotonic() - hung_up < 1.0, f"{body['model']}: vLLM still works a second later")
