@@ -175,6 +175,9 @@ def topic_of(title: str) -> str:
     words = body.split()
     while len(words) > 1 and _VERBAL.search(words[-1]):
         words.pop()
+    if len(words) > 2 and words[-1] == "수":  # `가입할 수 (있나요)`
+        words.pop()
+        words[-1] = re.sub(r"(?<=..)[할될]$", "", words[-1])
     phrase = " ".join(words[:6])
     phrase = re.sub(r"(?:은|는|이|가|을|를|에|의|로|으로|도)$", "", phrase) if len(phrase) > 3 else phrase
     tag = tags[0].strip() if tags else ""

@@ -75,6 +75,7 @@ def test_rank_in_context_keeps_the_last_answer_where_it_speaks_of_what_is_asked(
         ("[라이브] 방송 예고는 어디서 등록하나요?", "라이브 방송 예고"),
         ("[쿠폰] 쿠폰 발급 방법", "쿠폰 발급 방법"),
         ("빠른정산이란 무엇인가요?", "빠른정산이란"),
+        ("미성년자도 판매자로 가입할 수 있나요?", "미성년자도 판매자로 가입"),
     ],
 )
 def test_topic_is_the_short_form_of_a_title(title: str, topic: str) -> None:
