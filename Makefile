@@ -64,7 +64,8 @@ $(FT)/ready: requirements.lock requirements-dev.lock pyproject.toml
 	@touch $@
 
 test-finetune: $(FT)/ready
-	OMP_NUM_THREADS=1 $(FT)/bin/python -m pytest tests/finetune
+	OMP_NUM_THREADS=1 $(FT)/bin/python -m pytest tests/finetune tests/retrieval/test_reranker.py \
+	  tests/retrieval/test_embedders_bge.py tests/retrieval/test_embedders.py
 
 # --- benchmarks: each writes its section of docs/performance.md ---
 .PHONY: bench-gateway bench-faq

@@ -60,7 +60,8 @@ def answer_version(settings: Settings) -> str:
         name: endpoint.model_dump(mode="json", exclude={"api_key"})
         for name, endpoint in settings.providers.endpoints.items()
     }
-    digest.update(json.dumps([settings.conversation.model_dump(mode="json"), endpoints]).encode())
+    sections = [s.model_dump(mode="json") for s in (settings.conversation, settings.reranker)]
+    digest.update(json.dumps([*sections, endpoints]).encode())
     return digest.hexdigest()[:16]
 
 

@@ -35,7 +35,7 @@ from api.providers.factory import open_providers
 from api.queue_watch import watch_queues
 from api.rate_limits import RateLimits, TurnSlots
 from api.rewriting import QuestionRewriter
-from api.settings import Settings, SettingsError
+from api.settings import RerankerSettings, Settings, SettingsError
 from api.sse import NumberedEvent
 from api.state.connection import State, open_state
 from api.state.event_log import EventLog
@@ -57,6 +57,7 @@ from retrieval.index.opening import index_info, open_index
 from retrieval.index.rows import fingerprint
 from retrieval.prompt import load_system_prompt
 from retrieval.ranker import Ranker
+from retrieval.reranker import CrossEncoder
 from retrieval.scope import ScopeClassifier
 from retrieval.search import Searcher
 from retrieval.tokenizer import KoreanTokenizer
@@ -121,7 +122,14 @@ def open_searcher(settings: Settings) -> Searcher:
         tokenizer=tokenizer.version,
         snapshot_max_faqs=settings.index.snapshot_max_faqs,
     )
-    return Searcher(index, embedder, tokenizer, Ranker.load(embedder=embedder.name))
+    ranker = Ranker.load(embedder=embedder.name)
+    return Searcher(index, embedder, tokenizer, ranker, reranker=_reranker(settings.reranker))
+
+
+def _reranker(settings: RerankerSettings) -> CrossEncoder | None:
+    if not settings.model:
+        return None
+    return CrossEncoder(settings.model, device=settings.device, depth=settings.depth)
 
 
 @asynccontextmanager

@@ -72,6 +72,14 @@ class EmbedderSettings(_Section):
     device: str = "cpu"
 
 
+class RerankerSettings(_Section):
+    """A cross-encoder behind the ranker; needs the extra `bge`."""
+
+    model: str = Field("", description="a folder or a hub id, e.g. BAAI/bge-reranker-v2-m3; empty: off")
+    device: str = "cpu"
+    depth: int = Field(10, ge=2, description="hits that it reads")
+
+
 class StateSettings(_Section):
     """Sessions, event logs, caches: `embedded://` or a Redis/Valkey URL."""
 
@@ -212,6 +220,7 @@ class Settings(BaseSettings):
     corpus: CorpusSettings = CorpusSettings()
     index: IndexSettings = IndexSettings()
     embedder: EmbedderSettings = EmbedderSettings()
+    reranker: RerankerSettings = RerankerSettings()
     state: StateSettings = StateSettings()
     turns: TurnSettings = TurnSettings()
     queue: QueueSettings = QueueSettings()

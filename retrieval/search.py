@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from retrieval.embedders.base import Embedder
 from retrieval.index.base import FaqIndex, IndexQuery
 from retrieval.ranker import Hit, Ranker
+from retrieval.reranker import CrossEncoder
 from retrieval.tokenizer import KoreanTokenizer
 
 DEPTH = 50
@@ -53,9 +54,17 @@ class Searcher:
     """Searches one index with the embedder it was built with; thread-safe."""
 
     def __init__(
-        self, index: FaqIndex, embedder: Embedder, tokenizer: KoreanTokenizer, ranker: Ranker
+        self,
+        index: FaqIndex,
+        embedder: Embedder,
+        tokenizer: KoreanTokenizer,
+        ranker: Ranker,
+        *,
+        reranker: CrossEncoder | None = None,
     ) -> None:
+        """`reranker` reads the ranker's first hits once more; None leaves them."""
         self.index, self.embedder, self.tokenizer, self.ranker = index, embedder, tokenizer, ranker
+        self._reranker = reranker
 
     def search(self, text: str, *, limit: int = 10) -> SearchResult:
         """Finds the best `limit` FAQs for a question.
@@ -72,7 +81,8 @@ class Searcher:
         ready = perf_counter()
         candidates = index.candidates(query, limit=max(limit, DEPTH))
         found = perf_counter()
-        hits = tuple(self.ranker.rank(query, candidates)[:limit])
+        ranked = self.ranker.rank(query, candidates)[:limit]
+        hits = tuple(self._reranker.rerank(text, ranked) if self._reranker else ranked)
         ended = perf_counter()
         timings = {
             "embed": (ready - started) * 1e3,

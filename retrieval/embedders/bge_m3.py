@@ -54,7 +54,7 @@ class BgeM3:
             raise EmbedderError(f"bge-m3 needs torch and transformers: {hint} ({exc})") from exc
         self._torch, self._device = torch, device
         try:
-            folder = _folder(model)
+            folder = model_folder(model)
             self._tokenizer = AutoTokenizer.from_pretrained(folder)
             self._encoder = AutoModel.from_pretrained(folder, dtype=torch.float32).to(device).eval()
             self._head = self._load_head(folder / _HEAD)
@@ -115,7 +115,7 @@ class BgeM3:
         return found
 
 
-def _folder(model: str) -> Path:
+def model_folder(model: str) -> Path:
     """The model's folder; downloads it where `model` is a hub id."""
     if Path(model).is_dir():
         return Path(model)

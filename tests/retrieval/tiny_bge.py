@@ -1,8 +1,9 @@
-"""Saves a tiny, randomly initialised model of BGE-M3's architecture, with its own tokenizer."""
+"""Saves tiny random models of the architecture of BGE-M3 and its reranker, with their own tokenizer."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 TEXTS = (
     "정산은 언제 되나요?",
@@ -15,15 +16,42 @@ TEXTS = (
 def save_tiny_bge(folder: Path, *, head: bool = True) -> Path:
     """Writes encoder, tokenizer and sparse head of 32 dimensions; returns the folder. Needs torch."""
     import torch
-    from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaTokenizer
+    from transformers import XLMRobertaModel
 
     torch.manual_seed(7)
+    XLMRobertaModel(_config(_save_tokenizer(folder))).save_pretrained(folder)
+    if head:
+        torch.save(torch.nn.Linear(32, 1).state_dict(), folder / "sparse_linear.pt")
+    return folder
+
+
+def save_tiny_reranker(folder: Path, *, labels: int = 1) -> Path:
+    """Writes a cross-encoder of the same size, as bge-reranker-v2-m3 is; returns the folder. Needs torch."""
+    import torch
+    from transformers import XLMRobertaForSequenceClassification
+
+    torch.manual_seed(7)
+    config = _config(_save_tokenizer(folder), num_labels=labels)
+    XLMRobertaForSequenceClassification(config).save_pretrained(folder)
+    return folder
+
+
+def _save_tokenizer(folder: Path) -> int:
+    """Writes the tokenizer; returns the size of its vocabulary."""
+    from transformers import XLMRobertaTokenizer
+
     letters = sorted(set("".join(TEXTS)) - {" "})
     pieces = ["<s>", "<pad>", "</s>", "<unk>", "▁", *letters, "▁정산", "▁반품", "배송비", "<mask>"]
     vocabulary = [(piece, 0.0 if n < 4 else -float(20 - 5 * len(piece))) for n, piece in enumerate(pieces)]
     XLMRobertaTokenizer(vocab=vocabulary).save_pretrained(folder)
-    config = XLMRobertaConfig(
-        vocab_size=len(pieces),
+    return len(pieces)
+
+
+def _config(vocabulary: int, **more: Any) -> Any:
+    from transformers import XLMRobertaConfig
+
+    return XLMRobertaConfig(
+        vocab_size=vocabulary,
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -34,8 +62,5 @@ def save_tiny_bge(folder: Path, *, head: bool = True) -> Path:
         eos_token_id=2,
         type_vocab_size=1,
         initializer_range=0.5,
+        **more,
     )
-    XLMRobertaModel(config).save_pretrained(folder)
-    if head:
-        torch.save(torch.nn.Linear(32, 1).state_dict(), folder / "sparse_linear.pt")
-    return folder
