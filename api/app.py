@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from api.gateway import Gateway
 from api.limits import BodyLimit
@@ -20,6 +22,23 @@ from api.settings import Settings, load_settings
 from api.tracing import TraceRequests
 
 
+class _Application(FastAPI):
+    """FastAPI with layers in front of its own, which a raw completion would pay for and not need."""
+
+    in_front: Callable[[ASGIApp], ASGIApp]
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """FastAPI's layers behind ours."""
+        return self.in_front(super().build_middleware_stack())
+
+
+def _in_front(settings: Settings, app: ASGIApp) -> ASGIApp:
+    app = Gateway(app, max_bytes=settings.server.max_raw_body_bytes)
+    if settings.tracing.endpoint:
+        app = TraceRequests(app)
+    return RequestLog(app, json_lines=settings.log.format == "json")
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Puts the application together; resources open when it starts and close when it ends."""
     settings = settings or load_settings()
@@ -31,7 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.services = services
             yield
 
-    app = FastAPI(
+    app = _Application(
         title="smartstore-chatbot",
         summary="FAQ assistant for Naver Smartstore sellers: grounded answers as event streams.",
         version=version("smartstore-chatbot"),
@@ -39,10 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         responses=DOCUMENTED,
     )
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
-    app.add_middleware(Gateway, max_bytes=settings.server.max_raw_body_bytes)
-    if settings.tracing.endpoint:
-        app.add_middleware(TraceRequests)
-    app.add_middleware(RequestLog, json_lines=settings.log.format == "json")
+    app.in_front = partial(_in_front, settings)
     install_problem_handlers(app)
     for area in (chat, chat_socket, sessions, faqs, providers, jobs, openai, operations):
         app.include_router(area.router)

@@ -64,6 +64,8 @@ class FollowUps:
         answered = result.hits[0].faq if verdict.verdict == "answered" and result.hits else None
         seen = set(memory.seen())
         shown = {_key(standalone), *(_key(turn.question) for turn in memory.turns)}
+        # A history told by a client holds earlier offers as text alone.
+        told = "\n".join(turn.answer for turn in memory.turns if not turn.suggested)
         titles = [answered.body_question] if answered else []
         topic = answered.categories[-1] if answered and answered.categories else ""
         chosen: list[Suggestion] = []
@@ -75,6 +77,8 @@ class FollowUps:
                 continue
             seen.add(faq.id)
             if any(alike(faq.body_question, title) for title in titles) or not search.finds_itself(faq):
+                continue
+            if offer_text(faq) in told or offer_text(faq, topic=topic) in told:
                 continue
             titles.append(faq.body_question)
             text = _worded(search, faq, topic)

@@ -40,6 +40,7 @@ _PASSED_PREFIXES = (b"x-ratelimit-", b"openai-")
 _PROMPT = re.compile(rb'"prompt_tokens"\s*:\s*(\d{1,12})')
 _COMPLETION = re.compile(rb'"completion_tokens"\s*:\s*(\d{1,12})')
 _TAIL = 4096
+_WATCH_AFTER_S = 0.05
 
 
 class _Route:
@@ -122,9 +123,7 @@ class _Relay:
         if not streams:
             idle_s = max(idle_s, self.services.settings.turns.timeout_s)
         body = self.raw.naming(self.provider.served() if name == self.provider.model else name)
-        gone = asyncio.create_task(_gone(receive))
-        task = asyncio.current_task()
-        gone.add_done_callback(lambda ended: None if ended.cancelled() or not task else task.cancel())
+        caller = _Caller(receive)
         self.started = time.perf_counter()
         try:
             response = await upstream.send("POST", "/chat/completions", body=body, idle_s=idle_s)
@@ -138,15 +137,14 @@ class _Relay:
             self.outcome = _outcome(response.status)
             await self.send({"type": "http.response.body", "body": b""})
         except asyncio.CancelledError:
-            if not task or not gone.done():
+            # Where the caller has left, leaving `reading` has hung up on the provider.
+            if not caller.left():
                 raise
-            # The caller has left; leaving `reading` has hung up on the provider.
-            task.uncancel()
         except ProviderError as exc:
             self.outcome = "rejected" if isinstance(exc, ProviderRejected) else "failed"
             raise
         finally:
-            gone.cancel()
+            caller.forget()
 
     async def _begin(self, response: ClientResponse, streams: bool) -> None:
         """Sends status and headers."""
@@ -219,10 +217,41 @@ def _again(messages: Sequence[Message], receive: Receive) -> Receive:
     return again
 
 
-async def _gone(receive: Receive) -> None:
-    """Returns when the caller has left."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+class _Caller:
+    """Cancels the current task when the caller leaves.
+
+    Begins to watch after `_WATCH_AFTER_S` seconds: most answers are over by then, without a task to watch.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self._relay = receive, asyncio.current_task()
+        self._watching: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._watch)
+
+    def left(self) -> bool:
+        """Whether it was the caller who ended the task; it goes on then."""
+        left = self._watching is not None and self._watching.done() and not self._watching.cancelled()
+        if left and self._relay is not None:
+            self._relay.uncancel()
+        return left
+
+    def forget(self) -> None:
+        """Watches no longer."""
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+
+    def _watch(self) -> None:
+        self._watching = asyncio.create_task(self._gone())
+        self._watching.add_done_callback(self._end)
+
+    def _end(self, watching: asyncio.Task[None]) -> None:
+        if not watching.cancelled() and self._relay is not None:
+            self._relay.cancel()
+
+    async def _gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
 
 def _outcome(status: int) -> Outcome:

@@ -68,6 +68,18 @@ def test_followups_are_never_repeated_in_a_session(searcher: Searcher, followups
         memory = Memory((*memory.turns, turn))
 
 
+def test_followups_that_a_told_history_offers_are_not_repeated(
+    searcher: Searcher, followups: FollowUps
+) -> None:
+    question = QUESTIONS[0]
+    first = _offered(searcher, followups, question)
+    answer = "답입니다 [1].\n\n" + "\n".join(f"  - {offer.text}" for offer in first)
+    memory = Memory((RememberedTurn(question, question, answer, "answered"),))
+    again = _offered(searcher, followups, "반품 배송비 정책을 알려 주세요", memory)
+    assert again
+    assert not {offer.faq_id for offer in first} & {offer.faq_id for offer in again}
+
+
 def test_followups_lead_back_to_the_store_after_off_topic(searcher: Searcher, followups: FollowUps) -> None:
     first = _offered(searcher, followups, "오늘 저녁 여의도 맛집 추천해줘")
     assert len(first) == 3
