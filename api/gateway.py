@@ -97,6 +97,7 @@ class _Relay:
             caller = await access.admit(await access.identify(scope), "raw")
             with access.slots.raw(caller.key):
                 self.raw.check()
+                self.provider.check_key()
                 breaker = self.services.providers.breaker
                 if breaker is not None:
                     await breaker.enter(self.provider.name)

@@ -75,7 +75,7 @@ class OpenAICompatible:
             ProviderRejected: the server refuses the request; trying again cannot help.
             ProviderError: it cannot be reached, fails, or breaks off.
         """
-        self._check_key()
+        self.check_key()
         body = self._body(_masked(prompt) if self._mask else prompt, options)
         deadline = asyncio.get_running_loop().time() + self.endpoint.first_token_timeout_s
         attempt, shown = 0, False
@@ -97,7 +97,7 @@ class OpenAICompatible:
 
     async def probe(self) -> None:
         """Asks the server for its models; raises `ProviderError` where it cannot answer questions."""
-        self._check_key()
+        self.check_key()
         try:
             async with asyncio.timeout(_PROBE_S):
                 response = await self.upstream.send("GET", "/models")
@@ -206,7 +206,8 @@ class OpenAICompatible:
     def _late(self, what: str) -> ProviderTimeout:
         return ProviderTimeout(self.name, f"'{self.name}'이(가) {what} 제때 보내지 않았습니다.")
 
-    def _check_key(self) -> None:
+    def check_key(self) -> None:
+        """Raises `ProviderRejected` where the endpoint needs a key and has none."""
         if self.third_party and not self.endpoint.api_key.get_secret_value():
             variable = f"{ENV_PREFIX}PROVIDERS__ENDPOINTS__{self.name.upper()}__API_KEY"
             raise ProviderRejected(

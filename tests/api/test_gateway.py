@@ -44,6 +44,8 @@ def gateway(data_dir: Path, behind: Upstream) -> Iterator[Live]:
         }
     settings["SMARTSTORE_PROVIDERS__ENDPOINTS__GOOD__API_KEY"] = "sk-ours"
     settings["SMARTSTORE_PROVIDERS__ENDPOINTS__GOOD__USD_PER_MILLION_INPUT"] = "1000"
+    settings["SMARTSTORE_PROVIDERS__ENDPOINTS__KEYLESS__BASE_URL"] = behind.url()
+    settings["SMARTSTORE_PROVIDERS__ENDPOINTS__KEYLESS__MODEL"] = MODEL
     settings["SMARTSTORE_PROVIDERS__BREAKER_FAILURES"] = "3"
     with serve(data_dir, **settings) as server:
         yield server
@@ -117,6 +119,14 @@ def test_bad_requests_never_reach_the_provider(
     response = http.post(URL, json=body)
     assert response.status_code == status
     assert response.json()["error"]["type"] == "invalid_request_error"
+    assert len(behind.requests) == before
+
+
+def test_provider_without_its_key_is_named_and_not_asked(behind: Upstream, http: httpx.Client) -> None:
+    before = len(behind.requests)
+    response = http.post(URL, json={"model": "keyless/small-model", "messages": ASKING})
+    assert response.status_code == 502
+    assert "SMARTSTORE_PROVIDERS__ENDPOINTS__KEYLESS__API_KEY" in response.json()["error"]["message"]
     assert len(behind.requests) == before
 
 
