@@ -15,8 +15,12 @@ run: $(VENV)/core
 	@$(BIN)/smartstore index build
 	@$(BIN)/smartstore serve
 
+# The page's tests mostly wait for the browser: they run beside the others.
 test: lint
-	$(BIN)/pytest
+	@mkdir -p var
+	@$(BIN)/pytest tests/browser > var/page-tests.log 2>&1 & page=$$!; \
+	$(BIN)/pytest --ignore=tests/browser; others=$$?; \
+	wait $$page; page=$$?; cat var/page-tests.log; exit $$((others + page))
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
