@@ -15,12 +15,12 @@ run: $(VENV)/core
 	@$(BIN)/smartstore index build
 	@$(BIN)/smartstore serve
 
-# The page's tests mostly wait for the browser: they run beside the others.
+# Two halves side by side: both mostly wait, for servers and for the browser.
 test: lint
 	@mkdir -p var
-	@$(BIN)/pytest tests/browser > var/page-tests.log 2>&1 & page=$$!; \
-	$(BIN)/pytest --ignore=tests/browser; others=$$?; \
-	wait $$page; page=$$?; cat var/page-tests.log; exit $$((others + page))
+	@$(BIN)/pytest --ignore=tests/api > var/tests.log 2>&1 & rest=$$!; \
+	$(BIN)/pytest tests/api; api=$$?; \
+	wait $$rest; rest=$$?; cat var/tests.log; exit $$((api + rest))
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
