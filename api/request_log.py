@@ -14,7 +14,7 @@ from api.logs import write_line
 
 log = structlog.get_logger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_QUIET = frozenset({"/health", "/ready", "/metrics"})
+QUIET = frozenset({"/health", "/ready", "/metrics"})
 
 
 class RequestLog:
@@ -54,7 +54,7 @@ class RequestLog:
         services = getattr(scope["app"].state, "services", None) if "app" in scope else None
         if services is not None:
             services.metrics.request(scope["method"], route, status, first_byte)
-        if path not in _QUIET:
+        if path not in QUIET:
             total_ms = round((time.perf_counter() - started) * 1000, 1)
             first_ms = round(first_byte * 1000, 1)
             method = scope["method"]

@@ -140,11 +140,12 @@ async def open_engine(settings: Settings, *, state: State | None = None) -> Asyn
         await asyncio.to_thread(
             searcher.search, "정산은 언제 되나요?"
         )  # loads the models before the first turn
+        scope = ScopeClassifier.load()
         async with open_providers(settings, searcher.tokenizer, state=state) as providers:
             conversation = Conversation(
-                context=ContextResolver(searcher),
-                scope=ScopeClassifier.load(),
-                followups=FollowUps(searcher, searcher.index),
+                context=ContextResolver(searcher, scope=scope),
+                scope=scope,
+                followups=FollowUps(searcher, searcher.index, scope=scope),
                 providers=providers,
                 rewriter=_rewriter(settings, providers),
                 system=load_system_prompt(),

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.events import TurnCompleted, TurnEvent, TurnFailed, TurnStarted
 from api.memory import Memory
+from api.request_log import QUIET
 from api.settings import SettingsError, TracingSettings
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from api.turns.run import Conversation
 
 _STEPS = ("context", "rewrite", "verdict", "answer", "suggestions")
-_QUIET = frozenset({"/health", "/ready", "/metrics"})
 
 
 class Tracing:
@@ -75,7 +75,7 @@ class Tracing:
         return self._tracer.start_span("turn", context=extract(request.trace), attributes=attributes)
 
     def end_turn(self, span: Span, began_ns: int, started: TurnStarted, end: TurnCompleted) -> None:
-        """Lays the steps of a turn, one after the other, below its span and ends it."""
+        """Lays the steps of a turn, one after the other, below its span."""
         from opentelemetry.trace import set_span_in_context
 
         assert self._tracer is not None
@@ -149,7 +149,7 @@ class TraceRequests:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on inside its span."""
         services = getattr(scope["app"].state, "services", None) if "app" in scope else None
-        if scope["type"] != "http" or services is None or not services.tracing.on or scope["path"] in _QUIET:
+        if scope["type"] != "http" or services is None or not services.tracing.on or scope["path"] in QUIET:
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}

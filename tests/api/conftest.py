@@ -5,13 +5,16 @@ from __future__ import annotations
 import fcntl
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import aio_pika
 import httpx
 import pytest
 
+from api.broker import AWAY, Broker, open_broker
 from tests.api.live import ROOT, SMARTSTORE, Live, environment, serve
+from tests.api.queue_kit import AMQP, QUEUE, delete_queues
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +37,19 @@ def live(data_dir: Path) -> Iterator[Live]:
     """A running server on the bundled sample."""
     with serve(data_dir) as server:
         yield server
+
+
+@pytest.fixture
+async def broker(prefix: str) -> AsyncIterator[Broker]:
+    """Queues of this test alone on the local RabbitMQ; skips where there is none."""
+    try:
+        connection = await aio_pika.connect(AMQP, timeout=3)
+    except AWAY as exc:
+        pytest.skip(f"NOT TESTED against RabbitMQ: none answers at {AMQP} ({exc!r})")
+    await connection.close()
+    async with open_broker(AMQP, prefix=prefix.strip(":"), **QUEUE) as opened:
+        yield opened
+        await delete_queues(opened)
 
 
 @pytest.fixture

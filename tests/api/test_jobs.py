@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator
 
-import aio_pika
 import httpx
 import pytest
 
-from api.broker import AWAY, Broker, open_broker
+from api.broker import Broker
 from api.errors import NotFound
 from api.jobs.inline import open_inline_jobs
 from api.jobs.queued import QueuedJobs, consume_jobs
@@ -20,7 +18,6 @@ from api.jobs.requests import Evaluate, Reindex
 from api.jobs.runner import run_job
 from api.state.connection import State
 from tests.api.live import wait_until
-from tests.api.queue_kit import AMQP, QUEUE, delete_queues
 
 REINDEX = Reindex(kind="reindex")
 MISSING = Evaluate(kind="evaluate", cases="없는-파일.jsonl")
@@ -43,19 +40,6 @@ def script(text: str) -> tuple[str, ...]:
 async def records(embedded_state: State) -> JobRecords:
     """Jobs with a short lease."""
     return JobRecords(embedded_state, lease_s=0.6)
-
-
-@pytest.fixture
-async def broker(prefix: str) -> AsyncIterator[Broker]:
-    """Queues of this test alone; skips where there is no RabbitMQ."""
-    try:
-        connection = await aio_pika.connect(AMQP, timeout=3)
-    except AWAY as exc:
-        pytest.skip(f"NOT TESTED against RabbitMQ: none answers at {AMQP} ({exc!r})")
-    await connection.close()
-    async with open_broker(AMQP, prefix=prefix.strip(":"), **QUEUE) as opened:
-        yield opened
-        await delete_queues(opened)
 
 
 async def progressed(records: JobRecords, job_id: str) -> None:

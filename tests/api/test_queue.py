@@ -6,13 +6,11 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aio_pika
 import pytest
 
-from api.broker import AWAY, Broker, open_broker
+from api.broker import Broker, open_broker
 from api.errors import NotFound, Overloaded, QueueUnavailable
 from api.events import TurnCompleted
 from api.state.connection import State
@@ -20,24 +18,11 @@ from api.state.records import new_turn_id
 from api.state.turns import encode_request
 from api.turns.base import TurnRequest
 from api.turns.waiting import WaitingTime
-from tests.api.queue_kit import AMQP, QUEUE, delete_queues, front, runner, worker
+from tests.api.queue_kit import AMQP, front, runner, worker
 from tests.api.turn_kit import ANSWER, OWNER, Process, ScriptedConversation
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.rabbitmq
-
-
-@pytest.fixture
-async def broker(prefix: str) -> AsyncIterator[Broker]:
-    """Queues of this test alone on the local RabbitMQ; skips where there is none."""
-    try:
-        connection = await aio_pika.connect(AMQP, timeout=3)
-    except AWAY as exc:
-        pytest.skip(f"NOT TESTED against RabbitMQ: none answers at {AMQP} ({exc!r})")
-    await connection.close()
-    async with open_broker(AMQP, prefix=prefix.strip(":"), **QUEUE) as opened:
-        yield opened
-        await delete_queues(opened)
 
 
 @pytest.fixture(params=["inline", "queued"])

@@ -10,20 +10,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
-import aio_pika
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from api.broker import AWAY, Broker, open_broker
+from api.broker import Broker
 from api.memory import Memory
 from api.settings import SettingsError, TracingSettings
 from api.state.connection import State
 from api.state.records import new_turn_id
 from api.tracing import TracedConversation, Tracing, open_tracing
 from api.turns.base import TurnRequest
-from tests.api.queue_kit import AMQP, QUEUE, delete_queues, front, worker
+from tests.api.queue_kit import front, worker
 from tests.api.turn_kit import OWNER, ScriptedConversation
 
 
@@ -37,19 +36,6 @@ def tracing(spans: InMemorySpanExporter) -> Tracing:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
     return Tracing(provider)
-
-
-@pytest.fixture
-async def broker(prefix: str) -> AsyncIterator[Broker]:
-    """Queues of this test alone; skips where there is no RabbitMQ."""
-    try:
-        connection = await aio_pika.connect(AMQP, timeout=3)
-    except AWAY as exc:
-        pytest.skip(f"NOT TESTED against RabbitMQ: none answers at {AMQP} ({exc!r})")
-    await connection.close()
-    async with open_broker(AMQP, prefix=prefix.strip(":"), **QUEUE) as opened:
-        yield opened
-        await delete_queues(opened)
 
 
 def _request(tracing: Tracing) -> TurnRequest:
