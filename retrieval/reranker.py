@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
-from retrieval.embedders.bge_m3 import model_folder
+from retrieval.embedders.bge_m3 import import_torch, model_folder
 from retrieval.errors import EmbedderError
 from retrieval.ranker import Hit
 
@@ -41,17 +41,13 @@ class CrossEncoder:
         Raises:
             EmbedderError: torch is not installed, or the files are missing or do not fit.
         """
-        try:
-            import torch
-            from transformers import AutoModelForSequenceClassification, AutoTokenizer
-        except ImportError as exc:
-            hint = "pip install 'smartstore-chatbot[bge]'"
-            raise EmbedderError(f"the reranker needs torch and transformers: {hint} ({exc})") from exc
+        torch, transformers = import_torch("the reranker")
         self._torch, self._device, self._depth = torch, device, depth
         try:
             folder = model_folder(model)
-            self._tokenizer = AutoTokenizer.from_pretrained(folder)
-            loaded = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+            self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+            classifier = transformers.AutoModelForSequenceClassification
+            loaded = classifier.from_pretrained(folder, dtype=torch.float32)
         except (OSError, ValueError, RuntimeError) as exc:
             raise EmbedderError(f"the reranker cannot be loaded from {model!r}: {exc}") from exc
         if loaded.config.num_labels != 1:

@@ -46,17 +46,13 @@ class BgeM3:
         Raises:
             EmbedderError: torch is not installed, or the files are missing or do not fit.
         """
-        try:
-            import torch
-            from transformers import AutoModel, AutoTokenizer
-        except ImportError as exc:
-            hint = "pip install 'smartstore-chatbot[bge]'"
-            raise EmbedderError(f"bge-m3 needs torch and transformers: {hint} ({exc})") from exc
+        torch, transformers = import_torch("bge-m3")
         self._torch, self._device = torch, device
         try:
             folder = model_folder(model)
-            self._tokenizer = AutoTokenizer.from_pretrained(folder)
-            self._encoder = AutoModel.from_pretrained(folder, dtype=torch.float32).to(device).eval()
+            self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+            encoder = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32)
+            self._encoder = encoder.to(device).eval()
             self._head = self._load_head(folder / _HEAD)
         except (OSError, ValueError, RuntimeError, KeyError) as exc:
             raise EmbedderError(f"bge-m3 cannot be loaded from {model!r}: {exc}") from exc
@@ -113,6 +109,17 @@ class BgeM3:
         for id, weight in zip(ids[kept].tolist(), weights[kept].tolist(), strict=True):
             found[id] = max(weight, found.get(id, 0.0))
         return found
+
+
+def import_torch(what: str) -> tuple[Any, Any]:
+    """The modules torch and transformers; raises `EmbedderError` where they are not installed."""
+    try:
+        import torch
+        import transformers
+    except ImportError as exc:
+        hint = "pip install 'smartstore-chatbot[bge]'"
+        raise EmbedderError(f"{what} needs torch and transformers: {hint} ({exc})") from exc
+    return torch, transformers
 
 
 def model_folder(model: str) -> Path:
