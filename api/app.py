@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.gateway import Gateway
 from api.limits import BodyLimit
@@ -23,13 +22,14 @@ from api.tracing import TraceRequests
 
 
 class _Application(FastAPI):
-    """FastAPI with layers in front of its own, which a raw completion would pay for and not need."""
+    """FastAPI with layers in front of it: a raw completion would pay for its own, and not need them."""
 
-    in_front: Callable[[ASGIApp], ASGIApp]
+    in_front: ASGIApp
 
-    def build_middleware_stack(self) -> ASGIApp:
-        """FastAPI's layers behind ours."""
-        return self.in_front(super().build_middleware_stack())
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Through our layers, then FastAPI's."""
+        scope["app"] = self
+        await self.in_front(scope, receive, send)
 
 
 def _in_front(settings: Settings, app: ASGIApp) -> ASGIApp:
@@ -58,7 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         responses=DOCUMENTED,
     )
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
-    app.in_front = partial(_in_front, settings)
+    app.in_front = _in_front(settings, super(_Application, app).__call__)
     install_problem_handlers(app)
     for area in (chat, chat_socket, sessions, faqs, providers, jobs, openai, operations):
         app.include_router(area.router)

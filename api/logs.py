@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -65,18 +66,17 @@ def configure_logs(settings: LogSettings) -> None:
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
-def write_line(logger: str, event: str, **fields: object) -> None:
-    """One JSON line at level `info`, for fields that hold nobody's text.
+def write_lines(logger: str, lines: Iterable[Mapping[str, object]]) -> None:
+    """JSON lines at level `info`, for fields that hold nobody's text; `timestamp` is Unix time in seconds.
 
-    Past the processors, which cost a fifth of a request of the gateway; for lines as frequent as that.
+    Past the processors, all in one write; for lines as frequent as one a request.
     """
-    root = logging.getLogger()
+    root, text = logging.getLogger(), ""
     if not root.isEnabledFor(logging.INFO):
         return
-    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    bound = structlog.contextvars.get_contextvars()
-    line = fields | {"event": event} | bound | {"level": "info", "logger": logger, "timestamp": now}
-    text = _encode(line) + "\n"
-    for handler in root.handlers:
+    for line in lines:
+        at = datetime.fromtimestamp(cast("float", line["timestamp"]), UTC).isoformat().replace("+00:00", "Z")
+        text += _encode({**line, "level": "info", "logger": logger, "timestamp": at}) + "\n"
+    for handler in root.handlers if text else ():
         if isinstance(handler, logging.StreamHandler):
             handler.stream.write(text)
