@@ -64,6 +64,7 @@ class ProviderStats:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._recorded: list[tuple[str, Outcome, Usage | None, float | None, float | None]] = []
         self._pending: Counter[tuple[str, str]] = Counter()
         self._writing = asyncio.Lock()
 
@@ -77,16 +78,22 @@ class ProviderStats:
         total_s: float | None = None,
     ) -> None:
         """Counts one answer; returns at once."""
-        totals, hour = self._key(name, "totals"), self._key(name, _hour())
-        self._pending[totals, outcome] += 1
-        if usage is not None:
-            self._pending[totals, "prompt_tokens"] += usage.prompt_tokens
-            self._pending[totals, "completion_tokens"] += usage.completion_tokens
-            self._pending[totals, "cost_nanousd"] += round(usage.cost_usd * 1e9)
-        if first_token_s is not None:
-            self._pending[hour, f"first:{_bucket(first_token_s)}"] += 1
-        if total_s is not None and outcome == "answered":
-            self._pending[hour, f"total:{_bucket(total_s)}"] += 1
+        self._recorded.append((name, outcome, usage, first_token_s, total_s))
+
+    def _count(self) -> None:
+        """Adds up what was recorded: together, as each by itself costs the gateway far more."""
+        recorded, self._recorded = self._recorded, []
+        for name, outcome, usage, first_token_s, total_s in recorded:
+            totals, hour = self._key(name, "totals"), self._key(name, _hour())
+            self._pending[totals, outcome] += 1
+            if usage is not None:
+                self._pending[totals, "prompt_tokens"] += usage.prompt_tokens
+                self._pending[totals, "completion_tokens"] += usage.completion_tokens
+                self._pending[totals, "cost_nanousd"] += round(usage.cost_usd * 1e9)
+            if first_token_s is not None:
+                self._pending[hour, f"first:{_bucket(first_token_s)}"] += 1
+            if total_s is not None and outcome == "answered":
+                self._pending[hour, f"total:{_bucket(total_s)}"] += 1
 
     async def flush(self) -> None:
         """Adds what has been gathered to the store; keeps it where the store is away.
@@ -94,9 +101,11 @@ class ProviderStats:
         When it returns, what was recorded before is in the store.
         """
         async with self._writing:
+            self._count()
             pending, self._pending = self._pending, Counter()
             try:
                 for key in {key for key, _ in pending}:
+                    # Keys of their own transactions: in a cluster they lie on different nodes.
                     await self._add(
                         key, {part: n for (owner, part), n in pending.items() if owner == key and n}
                     )
