@@ -10,12 +10,13 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, NoReturn
 
 from api.errors import InvalidRequest
 
-_BLANKS = re.compile(r"[ \t\n\r]+")
+_OPENING = re.compile(r"[ \t\n\r]*\{[ \t\n\r]*")
+_KEY = re.compile(r'"([^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*)"[ \t\n\r]*:[ \t\n\r]*')
+_AFTER = re.compile(r"[ \t\n\r]*(?:(,)[ \t\n\r]*|\}[ \t\n\r]*\Z)")
 
 
 class Malformed(ValueError):
@@ -85,36 +86,20 @@ def read_body(body: bytes) -> RawBody:
 
 def _members(text: str) -> Iterator[tuple[str, Any, int, int]]:
     """Key, value, and where the value begins and ends, of each member of the outermost object."""
-    at = _expect(text, 0, "{")
-    if text[at : at + 1] == "}":
-        at += 1
-    else:
-        while True:
-            if text[at : at + 1] != '"':
-                raise Malformed(f"a key is missing at {at}")
-            key, at = scanstring(text, at + 1, True)
-            start = _expect(text, at, ":")
-            value, end = _value_at(text, start)
-            yield key, value, start, end
-            at = _skip(text, end)
-            if text[at : at + 1] == "}":
-                at += 1
-                break
-            at = _expect(text, at, ",")
-    if _skip(text, at) != len(text):
-        raise Malformed(f"more than one value at {at}")
+    at = _expect(_OPENING, text, 0).end()
+    while True:
+        name = _expect(_KEY, text, at)
+        key = json.loads(f'"{name[1]}"') if "\\" in name[1] else name[1]
+        value, end = _value_at(text, name.end())
+        yield key, value, name.end(), end
+        after = _expect(_AFTER, text, end)
+        if after[1] != ",":
+            return
+        at = after.end()
 
 
-def _expect(text: str, at: int, sign: str) -> int:
-    """The position after `sign` and the blanks around it."""
-    at = _skip(text, at)
-    if text[at : at + 1] != sign:
-        raise Malformed(f"{sign!r} is missing at {at}")
-    return _skip(text, at + 1)
-
-
-def _skip(text: str, at: int) -> int:
-    if text[at : at + 1] not in " \t\n\r":
-        return at
-    match = _BLANKS.match(text, at)
-    return match.end() if match else at
+def _expect(sign: re.Pattern[str], text: str, at: int) -> re.Match[str]:
+    match = sign.match(text, at)
+    if match is None:
+        raise Malformed(f"not a JSON object at {at}")
+    return match
