@@ -46,6 +46,7 @@ $(VENV)/dev: $(VENV)/core requirements-dev.lock
 	@touch $@
 
 lock:
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile -q pyproject.toml -o requirements.lock --no-header --no-annotate --python-version 3.11
 	$(BIN)/uv pip compile -q pyproject.toml --extra dev -o requirements-dev.lock -c requirements.lock --no-header --no-annotate --python-version 3.11
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
-from aiohttp import ClientResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import ApiError, ProviderError, ProviderRejected
@@ -27,6 +26,7 @@ from api.openai.errors import error_event
 from api.openai.models import FAQ
 from api.openai.raw_body import Malformed, RawBody, read_body
 from api.problems import refusal
+from api.providers.http_connection import Response
 from api.providers.openai_compatible import OpenAICompatible
 
 if TYPE_CHECKING:
@@ -128,17 +128,20 @@ class _Relay:
         self.started = time.perf_counter()
         try:
             response = await upstream.send("POST", "/chat/completions", body=body, idle_s=idle_s)
-            with upstream.reading(response) as content:
+            with response:
                 await self._begin(response, streams)
-                while chunk := await content.readany():
+                more = True
+                while chunk := await response.read():
                     if self.first_s is None:
                         self.first_s = time.perf_counter() - self.started
                     self.tail = self.tail[-_TAIL:] + chunk if len(chunk) < _TAIL else chunk[-_TAIL:]
-                    await self.send({"type": "http.response.body", "body": chunk, "more_body": True})
+                    more = not response.read_whole
+                    await self.send({"type": "http.response.body", "body": chunk, "more_body": more})
             self.outcome = _outcome(response.status)
-            await self.send({"type": "http.response.body", "body": b""})
+            if more:
+                await self.send({"type": "http.response.body", "body": b""})
         except asyncio.CancelledError:
-            # Where the caller has left, leaving `reading` has hung up on the provider.
+            # Where the caller has left, leaving the response has hung up on the provider.
             if not caller.left():
                 raise
         except ProviderError as exc:
@@ -147,7 +150,7 @@ class _Relay:
         finally:
             caller.forget()
 
-    async def _begin(self, response: ClientResponse, streams: bool) -> None:
+    async def _begin(self, response: Response, streams: bool) -> None:
         """Sends status and headers."""
         if response.status in (401, 403):
             # The caller's key is good; it is ours that the provider does not take.
@@ -156,7 +159,7 @@ class _Relay:
             raise ProviderRejected(name, f"'{name}' 서버가 이 서버의 API 키를 받지 않았습니다.")
         headers = [
             (name, value)
-            for name, value in ((name.lower(), value) for name, value in response.raw_headers)
+            for name, value in response.headers
             if name in _PASSED or name.startswith(_PASSED_PREFIXES)
         ]
         self.streams = streams and response.content_type == "text/event-stream"

@@ -7,10 +7,20 @@ The only reader of the environment. `SMARTSTORE_SERVER__PORT=9000` sets `server.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -154,6 +164,21 @@ class Endpoint(_Section):
     max_connections: int = Field(100, ge=1)
     usd_per_million_input: float = Field(0.0, ge=0)
     usd_per_million_output: float = Field(0.0, ge=0)
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_http(cls, value: str) -> str:
+        url = urlsplit(value)
+        if url.scheme not in ("http", "https") or not url.hostname or (url.port or 1) < 1:
+            raise ValueError("must be an http:// or https:// URL")
+        return value
+
+    @field_validator("api_key")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr) -> SecretStr:
+        if re.search(r"[^\x21-\x7e]", value.get_secret_value()):
+            raise ValueError("holds a character that no header can carry; is there a line break in it?")
+        return value
 
 
 class ProviderSettings(_Section):

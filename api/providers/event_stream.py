@@ -8,10 +8,16 @@ one `data:` line an event; comments and other fields are skipped.
 from __future__ import annotations
 
 from collections import deque
-
-from aiohttp import StreamReader
+from typing import Protocol
 
 _LONGEST = 2**20
+
+
+class Bytes(Protocol):
+    """A stream of bytes."""
+
+    async def read(self) -> bytes:
+        """What has arrived; empty at the end."""
 
 
 class EventTooLong(Exception):
@@ -21,7 +27,7 @@ class EventTooLong(Exception):
 class EventStream:
     """The data of the events in `content`, one by one."""
 
-    def __init__(self, content: StreamReader) -> None:
+    def __init__(self, content: Bytes) -> None:
         self._content = content
         self._ready: deque[bytes] = deque()
         self._rest = b""
@@ -29,7 +35,7 @@ class EventStream:
     async def next(self) -> bytes | None:
         """The next event's data; None at the end of the stream. Raises `EventTooLong`."""
         while not self._ready:
-            received = await self._content.readany()
+            received = await self._content.read()
             if not received:
                 return None
             *lines, self._rest = (self._rest + received).split(b"\n")

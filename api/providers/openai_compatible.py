@@ -14,13 +14,13 @@ from dataclasses import replace
 from typing import Any
 
 import structlog
-from aiohttp import ClientError, ClientResponse
 
 from api.errors import ProviderError, ProviderRejected, ProviderTimeout
 from api.masking import mask_personal_data
 from api.providers.base import Chunk, GenerationOptions
 from api.providers.completion_chunks import BadChunk, Completion, Price
 from api.providers.event_stream import EventStream, EventTooLong
+from api.providers.http_connection import Response
 from api.providers.model_alias import ModelAlias
 from api.providers.retry import backoff, retry_after
 from api.providers.upstream import Upstream
@@ -33,6 +33,7 @@ _AGAIN = frozenset({408, 409, 425, 429})
 _END_S = 1.0
 _DRAIN_S = 0.1
 _PROBE_S = 2.0
+_LONGEST_LIST = 2**22
 
 
 class OpenAICompatible:
@@ -101,8 +102,8 @@ class OpenAICompatible:
         try:
             async with asyncio.timeout(_PROBE_S):
                 response = await self.upstream.send("GET", "/models")
-                with self.upstream.reading(response) as content:
-                    listed = await content.read() if response.status == 200 else b""
+                with response:
+                    listed = await response.read_up_to(_LONGEST_LIST) if response.status == 200 else b""
                     if response.status not in (200, 404, 405):
                         raise await self._refusal(response)
         except TimeoutError as exc:
@@ -122,9 +123,9 @@ class OpenAICompatible:
         except TimeoutError as exc:
             raise self._late("첫 응답을") from exc
         visible = False
-        with self.upstream.reading(response) as stream:
+        with response:
             await self._check(response)
-            events = EventStream(stream)
+            events = EventStream(response)
             while not completion.overlong:
                 data = await self._next(events, completion, deadline)
                 if data is None:
@@ -159,10 +160,10 @@ class OpenAICompatible:
         try:
             async with asyncio.timeout_at(deadline):
                 return await events.next()
-        except (TimeoutError, ClientError) as exc:
+        except (TimeoutError, ProviderError) as exc:
             if completion.ended:
                 return None
-            if isinstance(exc, ClientError):
+            if isinstance(exc, ProviderError):
                 raise
             raise self._late("다음 응답을" if completion.progress else "첫 응답을") from exc
         except EventTooLong as exc:
@@ -174,18 +175,18 @@ class OpenAICompatible:
         except BadChunk as exc:
             raise self._unreadable(str(exc)) from exc
 
-    async def _check(self, response: ClientResponse) -> None:
+    async def _check(self, response: Response) -> None:
         """Raises what a status or content type other than a stream's means."""
         if response.status != 200:
             raise await self._refusal(response)
         if response.content_type != "text/event-stream":
             raise self._unreadable(f"content type {response.content_type}")
 
-    async def _refusal(self, response: ClientResponse) -> ProviderError:
+    async def _refusal(self, response: Response) -> ProviderError:
         status = response.status
         try:
             async with asyncio.timeout(_END_S):
-                told = mask_personal_data((await response.content.read(2048)).decode(errors="replace"))
+                told = mask_personal_data((await response.read_up_to(2048)).decode(errors="replace"))
         except TimeoutError:
             told = ""
         log.warning("provider_refused", provider=self.name, status=status, told=told[:500])
@@ -195,7 +196,7 @@ class OpenAICompatible:
             return ProviderError(
                 self.name,
                 f"'{self.name}' 서버에 {reason} 답하지 못했습니다(HTTP {status}).",
-                retry_after=retry_after(response.headers),
+                retry_after=retry_after(response.header),
             )
         return ProviderRejected(self.name, f"'{self.name}' 서버가 요청을 거절했습니다(HTTP {status}).")
 

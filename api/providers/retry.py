@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 _FIRST_S, _MOST_S = 0.25, 4.0
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
+def retry_after(header: Callable[[str], str]) -> float | None:
     """The wait that a response asks for, in seconds; None where it asks for none.
 
+    `header` gives a header's value by its name, empty where it is missing.
     `Retry-After` holds seconds or a date (RFC 9110, 10.2.3); OpenAI adds `retry-after-ms`.
     """
     try:
-        if milliseconds := headers.get("retry-after-ms"):
+        if milliseconds := header("retry-after-ms"):
             return max(0.0, float(milliseconds) / 1000)
-        if not (value := headers.get("Retry-After")):
+        if not (value := header("retry-after")):
             return None
         if value.strip().replace(".", "", 1).isdigit():
             return float(value)

@@ -3,39 +3,25 @@
 Shared by `OpenAICompatible` and the raw gateway. Translates what the network does into
 `ProviderError`; knows no JSON, no prompts, and leaves every HTTP status to its caller.
 
-aiohttp, because its C parser hands over the received bytes as they are: see docs/performance.md.
+Our own, because a client library's layers were half of what a raw completion cost here: see
+docs/performance.md. It speaks as much HTTP as this takes: one POST or GET after another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import asyncio
+import ssl
 from types import TracebackType
-
-from aiohttp import (
-    ClientConnectorError,
-    ClientError,
-    ClientResponse,
-    ClientSession,
-    ClientTimeout,
-    DummyCookieJar,
-    ServerDisconnectedError,
-    StreamReader,
-    TCPConnector,
-)
-from yarl import URL
+from urllib.parse import quote, urlsplit
 
 from api.errors import ProviderError, ProviderTimeout
+from api.providers.http_connection import Broken, Connection, Response
 
 _KEEPALIVE_S = 60.0
-_READ_BUFFER = 2**16
 
 
 class Upstream:
     """One server's connection pool; an async context manager.
-
-    A response that is not read to its end takes its connection with it when closed, so the
-    server sees at once that nobody wants the rest.
 
     Args:
         name: the provider's name, for error messages.
@@ -54,117 +40,125 @@ class Upstream:
         max_connections: int = 100,
         connect_timeout_s: float = 5.0,
     ) -> None:
-        self.name, self._base = name, base_url.rstrip("/")
-        self._max, self._connect_s = max_connections, connect_timeout_s
-        self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        if api_key:
-            self._headers["Authorization"] = f"Bearer {api_key}"
-        self._urls: dict[str, URL] = {}
-        self._timeouts: dict[float | None, ClientTimeout] = {}
-        self._translated = _Translated(name)
-        self._session: ClientSession | None = None
+        url = urlsplit(base_url.rstrip("/"))
+        self.name, self._connect_s = name, connect_timeout_s
+        self._tls = ssl.create_default_context() if url.scheme == "https" else None
+        self._host, self._port = url.hostname or "", url.port or (443 if self._tls else 80)
+        self._path = quote(url.path, safe="/%:@!$&'()*+,;=~")
+        host = url.netloc.rpartition("@")[2].encode("idna").decode()
+        headers = f"Host: {host}\r\nAccept: */*\r\nAccept-Encoding: identity\r\n"
+        self._headers = headers + (f"Authorization: Bearer {api_key}\r\n" if api_key else "")
+        self._heads: dict[tuple[str, str], bytes] = {}
+        self._slots = asyncio.Semaphore(max_connections)
+        self._free: list[Connection] = []
+        self._busy: set[Connection] = set()
+        self._pruning: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Upstream:
-        self._session = ClientSession(
-            connector=TCPConnector(limit=self._max, keepalive_timeout=_KEEPALIVE_S),
-            cookie_jar=DummyCookieJar(),
-            auto_decompress=False,
-            read_bufsize=_READ_BUFFER,
-            headers=self._headers,
-        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        if self._pruning is not None:
+            self._pruning.cancel()
+        for connection in [*self._busy, *self._free]:
+            connection.close()
 
     async def send(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        idle_s: float | None = None,
-    ) -> ClientResponse:
+        self, method: str, path: str, *, body: bytes = b"", idle_s: float | None = None
+    ) -> Response:
         """Sends a request and returns when the response's headers are here, whatever its status.
 
-        Read the body inside `reading(response)`, which also closes it. Redirects are not followed:
-        the key belongs to this server alone.
+        Read the body inside `with response`, which also closes it. Redirects are not followed: the
+        key belongs to this server alone.
 
         Args:
-            method: the HTTP method.
+            method: `GET` or `POST`.
             path: below the base URL, e.g. `/chat/completions`.
-            body: sent as it is.
-            headers: added to, or put in place of, the standing ones.
-            idle_s: seconds of silence on the socket after which reading fails; None waits for ever.
+            body: JSON, sent as it is.
+            idle_s: seconds of silence after which reading fails; None waits for ever.
 
         Raises:
             ProviderTimeout: no connection, or nothing received, in time.
             ProviderError: the server cannot be reached, or hung up.
         """
-        with self._translated:
+        head = self._heads.get((method, path))
+        if head is None:
+            head = f"{method} {self._path}{path} HTTP/1.1\r\n{self._headers}".encode()
+            self._heads[method, path] = head
+        if method == "POST":
+            head += b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
+        request = head + b"\r\n" + body
+        while True:
+            connection = await self._connection()
+            used = connection.used
             try:
-                return await self._request(method, path, body, headers, idle_s)
-            except ServerDisconnectedError:
+                return await connection.ask(request, idle_s)
+            except ProviderTimeout:
+                raise
+            except ProviderError:
                 # A connection that the server closed while it lay idle: once more, on another.
-                return await self._request(method, path, body, headers, idle_s)
+                if not used or connection.heard:
+                    raise
 
-    @contextmanager
-    def reading(self, response: ClientResponse) -> Iterator[StreamReader]:
-        """The response's body; leaving early hangs up on the server at once.
+    async def _connection(self) -> Connection:
+        """A connection for one request, which has a slot until it is over."""
+        if not self._slots.locked() and (connection := self._kept()):
+            await self._slots.acquire()
+        else:
+            connection = await self._wait_for_one()
+        self._busy.add(connection)
+        return connection
 
-        Raises:
-            ProviderTimeout: silence for longer than `idle_s`.
-            ProviderError: the body ended too soon.
-        """
+    async def _wait_for_one(self) -> Connection:
         try:
-            with self._translated:
-                yield response.content
-        finally:
-            response.close()
+            async with asyncio.timeout(self._connect_s):
+                await self._slots.acquire()
+                try:
+                    return self._kept() or await self._connect()
+                except BaseException:
+                    self._slots.release()
+                    raise
+        except TimeoutError as exc:
+            raise self._error("silent") from exc
+        except OSError as exc:
+            raise ProviderError(self.name, f"'{self.name}' 서버에 연결할 수 없습니다.") from exc
 
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None,
-        headers: Mapping[str, str] | None,
-        idle_s: float | None,
-    ) -> ClientResponse:
-        if self._session is None:
-            raise RuntimeError(f"upstream {self.name!r} is not open")
-        url = self._urls.get(path)
-        if url is None:
-            url = self._urls[path] = URL(self._base + path)
-        timeout = self._timeouts.get(idle_s)
-        if timeout is None:
-            timeout = self._timeouts[idle_s] = ClientTimeout(connect=self._connect_s, sock_read=idle_s)
-        return await self._session.request(
-            method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
+    async def _connect(self) -> Connection:
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: Connection(error=self._error, over=self._over), self._host, self._port, ssl=self._tls
         )
+        return connection
 
+    def _kept(self) -> Connection | None:
+        """The connection that was used last, if one is free and open."""
+        while self._free:
+            connection = self._free.pop()
+            if not connection.closed:
+                return connection
+        return None
 
-class _Translated:
-    """Raises what the network does as `ProviderError`; a class, since each request enters it twice."""
+    def _over(self, connection: Connection) -> None:
+        """Takes back a connection whose request is over."""
+        self._busy.discard(connection)
+        self._slots.release()
+        if not connection.closed:
+            self._free.append(connection)
+            if self._pruning is None:
+                self._pruning = asyncio.get_running_loop().call_later(_KEEPALIVE_S, self._prune)
 
-    __slots__ = ("_name",)
+    def _prune(self) -> None:
+        """Closes what has been free for too long; looks again while anything is."""
+        loop, self._pruning = asyncio.get_running_loop(), None
+        for connection in self._free:
+            if loop.time() - connection.free_since >= _KEEPALIVE_S:
+                connection.close()
+        self._free = [connection for connection in self._free if not connection.closed]
+        if self._free:
+            self._pruning = loop.call_later(_KEEPALIVE_S, self._prune)
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not isinstance(exc, ClientError):
-            return
-        if isinstance(exc, ClientConnectorError):
-            raise ProviderError(self._name, f"'{self._name}' 서버에 연결할 수 없습니다.") from exc
-        if isinstance(exc, TimeoutError):
-            raise ProviderTimeout(self._name, f"'{self._name}' 서버가 제때 답하지 않았습니다.") from exc
-        raise ProviderError(self._name, f"'{self._name}' 서버와의 연결이 끊겼습니다.") from exc
+    def _error(self, why: Broken) -> ProviderError:
+        if why == "silent":
+            return ProviderTimeout(self.name, f"'{self.name}' 서버가 제때 답하지 않았습니다.")
+        return ProviderError(self.name, f"'{self.name}' 서버와의 연결이 끊겼습니다.")

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import aio_pika
 import httpx
 import pytest
+import uvloop
 
 from api.broker import AWAY, Broker, open_broker
 from tests.api.live import ROOT, SMARTSTORE, Live, environment, serve
 from tests.api.queue_kit import AMQP, QUEUE, delete_queues
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """What talks to the network itself is tested on both loops: the server runs on uvloop."""
+    if item.path.name == "test_upstream.py":
+        return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture(scope="session")

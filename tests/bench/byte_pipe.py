@@ -1,6 +1,6 @@
 """The least a gateway can do under ASGI: the request's body out, the response's bytes back.
 
-No key, no validation, no counting, no routes. The same server and client library as the product.
+No key, no validation, no counting, no routes. The product's server, and aiohttp towards the upstream.
 """
 
 from __future__ import annotations

@@ -261,8 +261,8 @@ def report(runs: Runs) -> str:
         [
             "## Gateway (`make bench-gateway`)",
             "A raw model behind `smartstore serve` (key check, rate limit, validation, counting, a log line "
-            "a request) against the upstream itself, a bare ASGI byte pipe on the same server and client "
-            "libraries, and LiteLLM's proxy with a master key and no database. One mock upstream; every "
+            "a request) against the upstream itself, a bare ASGI byte pipe (the same server, aiohttp as its "
+            "client), and LiteLLM's proxy with a master key and no database. One mock upstream; every "
             "gateway on one core alone, mock and load on the others; medians over interleaved rounds. "
             "`stream` is 32 chunks written one by one, `paced` the same 4 ms apart.",
             table(("case", "target", "requests/s", "p50 ms", "added p50 ms", "CPU µs a request"), rows),
