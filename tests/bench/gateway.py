@@ -247,9 +247,10 @@ def report(runs: Runs) -> str:
                  f"{each.p50_ms:.2f}", *(("-", "-") if name == "direct" else (added, cpu)))
             )  # fmt: skip
         if kind != "paced":
-            added = (ours.p50_ms - direct.p50_ms) / (theirs.p50_ms - direct.p50_ms)
+            added = ours.p50_ms - direct.p50_ms
+            share = f"1/{(theirs.p50_ms - direct.p50_ms) / added:.1f}" if added > 0 else "nothing added"
             ratios.append(
-                (f"{kind}, {clients}", f"{ours.rps / theirs.rps:.1f}x", f"1/{1 / added:.1f}",
+                (f"{kind}, {clients}", f"{ours.rps / theirs.rps:.1f}x", share,
                  f"{ours.cpu_us / pipe.cpu_us:.2f}x")
             )  # fmt: skip
     per_chunk = {
