@@ -169,8 +169,10 @@ class Endpoint(_Section):
     @classmethod
     def _is_http(cls, value: str) -> str:
         url = urlsplit(value)
-        if url.scheme not in ("http", "https") or not url.hostname or (url.port or 1) < 1:
+        if url.scheme not in ("http", "https") or not url.hostname or url.port == 0:
             raise ValueError("must be an http:// or https:// URL")
+        if url.username or url.query or url.fragment:
+            raise ValueError("must hold a host, a port and a path, nothing else; the key goes into api_key")
         return value
 
     @field_validator("api_key")

@@ -62,8 +62,9 @@ class Upstream:
     ) -> None:
         if self._pruning is not None:
             self._pruning.cancel()
-        for connection in [*self._busy, *self._free]:
+        for connection in list(self._busy):
             connection.close()
+        self._close_free()
 
     async def send(
         self, method: str, path: str, *, body: bytes = b"", idle_s: float | None = None
@@ -98,9 +99,10 @@ class Upstream:
             except ProviderTimeout:
                 raise
             except ProviderError:
-                # A connection that the server closed while it lay idle: once more, on another.
                 if not used or connection.heard:
                     raise
+                # The server closed it while it lay idle, as it will have the others: once more, on a new one.
+                self._close_free()
 
     async def _connection(self) -> Connection:
         """A connection for one request, which has a slot until it is over."""
@@ -138,6 +140,11 @@ class Upstream:
             if not connection.closed:
                 return connection
         return None
+
+    def _close_free(self) -> None:
+        free, self._free = self._free, []
+        for connection in free:
+            connection.close()
 
     def _over(self, connection: Connection) -> None:
         """Takes back a connection whose request is over."""

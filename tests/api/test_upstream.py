@@ -255,6 +255,18 @@ async def test_a_connection_closed_while_idle_is_replaced_unseen() -> None:
         assert (len(server.requests), server.connections) == (3, 2)
 
 
+async def test_connections_that_all_went_stale_are_replaced_by_one() -> None:
+    async def slow(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.05)
+        writer.write(SHORT)
+
+    async with served(slow, slow, slow, None, SHORT) as server, client(server) as upstream:
+        assert await asyncio.gather(*(body_of(upstream) for _ in range(3))) == [b"ok"] * 3
+        assert await body_of(upstream) == b"ok"
+        assert (len(server.requests), server.connections) == (5, 4)
+        await eventually(lambda: server.open == 1)
+
+
 async def test_a_new_connection_that_is_closed_is_not_tried_again() -> None:
     async with served(None) as server, client(server) as upstream:
         with pytest.raises(ProviderError):
@@ -337,7 +349,18 @@ async def test_tls_is_spoken_with_servers_that_can_be_trusted(
                 await body_of(another_name)
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8000/v1", "ftp://x/v1", "http://", "http://x:port/v1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost:8000/v1",
+        "ftp://x/v1",
+        "http://",
+        "http://x:port/v1",
+        "http://a:b@x/v1",
+        "http://x/v1?v=1",
+    ],
+)
 def test_urls_of_something_else_are_refused(url: str) -> None:
     with pytest.raises(ValidationError):
         Endpoint(base_url=url, model="m")
