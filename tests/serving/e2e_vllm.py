@@ -152,7 +152,9 @@ def try_stopping(api: str, vllm: Vllm) -> None:
         with httpx.stream(
             "POST", f"{api}/v1/chat/completions", json=body, timeout=60, trust_env=False
         ) as response:
-            need(any(map(_says, response.iter_lines())), f"{body['model']}: no text")
+            # Kept: httpx hangs up when nobody holds the iterator any more.
+            lines = response.iter_lines()
+            need(any(map(_says, lines)), f"{body['model']}: no text")
             began = time.monotonic()
             while not vllm.counters()["vllm:num_requests_running"]:
                 need(time.monotonic() - began < 2.0, f"{body['model']}: not running")
