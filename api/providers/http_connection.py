@@ -6,7 +6,6 @@ httptools (llhttp) parses, asyncio carries. Knows neither pools nor what the byt
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Literal, cast
 
@@ -33,7 +32,7 @@ class Response:
         self.status, self.whole = 0, False
         self.headers: list[tuple[bytes, bytes]] = []
         self._connection = connection
-        self._chunks: deque[bytes] = deque()
+        self._chunks: list[bytes] = []
         self._buffered = 0
         self._broken: Broken | None = None
         self._waiting: asyncio.Future[None] | None = None
@@ -69,7 +68,7 @@ class Response:
             if self.whole:
                 return b""
             await self._more()
-        chunk = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        chunk = b"".join(self._chunks)
         self._chunks.clear()
         if self._buffered > _MOST_BUFFERED:
             self._connection.resume()
@@ -119,19 +118,22 @@ class Connection(asyncio.Protocol):
     Attributes:
         error: makes the exception of a response that broke off.
         closed: it can carry nothing more.
-        used: it has carried a whole response.
-        heard: something was received since the last request.
-        free_since: when (loop time) its last response ended.
+        free_since: when (loop time) its last whole response ended; 0 before the first.
     """
 
     def __init__(self, *, error: Callable[[Broken], Exception], over: Callable[[Connection], None]) -> None:
         """`over` is called when a response is whole, given up or broken off."""
         self.error, self._tell_over = error, over
-        self.closed, self.used, self.heard, self.free_since = False, False, False, 0.0
+        self.closed, self.free_since = False, 0.0
         self._response: Response | None = None
         self._heard_at, self._idle_s = 0.0, 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._head, self._endless = 0, True
+        self._head = 0
+
+    @property
+    def heard(self) -> bool:
+        """Something was received since the last request."""
+        return self._head > 0
 
     async def ask(self, request: bytes, idle_s: float | None) -> Response:
         """Sends a request; returns when the response's headers are here.
@@ -144,7 +146,7 @@ class Connection(asyncio.Protocol):
             Exception: what `error` makes, where there is no response.
         """
         response = self._response = Response(self)
-        self.heard, self._head = False, 0
+        self._head = 0
         self._transport.write(request)
         if idle_s is not None:
             self._heard_at, self._idle_s = self._loop.time(), idle_s
@@ -210,7 +212,6 @@ class Connection(asyncio.Protocol):
             # Nobody asked.
             self.close()
             return
-        self.heard = True
         if self._timer is not None:
             self._heard_at = self._loop.time()
         if not response.status:
@@ -229,7 +230,8 @@ class Connection(asyncio.Protocol):
         """The connection is closed: the end of a body that names no length, too soon for any other."""
         response, self.closed = self._response, True
         if response is not None:
-            response.whole = exc is None and bool(response.status) and self._endless
+            measured = response.header("content-length") or response.header("transfer-encoding")
+            response.whole = exc is None and bool(response.status) and not measured
         self._over()
         if response is not None:
             response.wake(None if response.whole else "closed")
@@ -238,7 +240,6 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A response begins, maybe after an interim one."""
-        self._endless = True
         if self._response is None:
             # More than was asked for: what comes next could not be told from the next answer.
             self.close()
@@ -247,11 +248,9 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer, which is dropped."""
-        name, response = name.lower(), self._response
+        response = self._response
         if response is not None and not response.status:
-            response.headers.append((name, value))
-            if name in (b"content-length", b"transfer-encoding"):
-                self._endless = False
+            response.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Every header is here."""
@@ -269,7 +268,7 @@ class Connection(asyncio.Protocol):
         response = self._response
         if response is None or not response.status:
             return
-        response.whole = self.used = True
+        response.whole = True
         self.free_since = self._loop.time()
         if not self._parser.should_keep_alive():
             self.closed = True

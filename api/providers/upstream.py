@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from types import TracebackType
 from urllib.parse import quote, urlsplit
 
 from api.errors import ProviderError, ProviderTimeout
@@ -48,7 +47,6 @@ class Upstream:
         host = url.netloc.rpartition("@")[2].encode("idna").decode()
         headers = f"Host: {host}\r\nAccept: */*\r\nAccept-Encoding: identity\r\n"
         self._headers = headers + (f"Authorization: Bearer {api_key}\r\n" if api_key else "")
-        self._heads: dict[tuple[str, str], bytes] = {}
         self._slots = asyncio.Semaphore(max_connections)
         self._free: list[Connection] = []
         self._busy: set[Connection] = set()
@@ -57,9 +55,7 @@ class Upstream:
     async def __aenter__(self) -> Upstream:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._pruning is not None:
             self._pruning.cancel()
         for connection in list(self._busy):
@@ -84,22 +80,19 @@ class Upstream:
             ProviderTimeout: no connection, or nothing received, in time.
             ProviderError: the server cannot be reached, or hung up.
         """
-        head = self._heads.get((method, path))
-        if head is None:
-            head = f"{method} {self._path}{path} HTTP/1.1\r\n{self._headers}".encode()
-            self._heads[method, path] = head
+        head = f"{method} {self._path}{path} HTTP/1.1\r\n{self._headers}"
         if method == "POST":
-            head += b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
-        request = head + b"\r\n" + body
+            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        request = f"{head}\r\n".encode() + body
         while True:
             connection = await self._connection()
-            used = connection.used
+            fresh = not connection.free_since
             try:
                 return await connection.ask(request, idle_s)
             except ProviderTimeout:
                 raise
             except ProviderError:
-                if not used or connection.heard:
+                if fresh or connection.heard:
                     raise
                 # The server closed it while it lay idle, as it will have the others: once more, on a new one.
                 self._close_free()
@@ -142,9 +135,8 @@ class Upstream:
         return None
 
     def _close_free(self) -> None:
-        free, self._free = self._free, []
-        for connection in free:
-            connection.close()
+        while self._free:
+            self._free.pop().close()
 
     def _over(self, connection: Connection) -> None:
         """Takes back a connection whose request is over."""
