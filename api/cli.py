@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import sys
 from importlib.metadata import version
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from serving.commands import Served
 
 app = typer.Typer(
     name="smartstore",
@@ -35,7 +38,6 @@ def _root(
 
 def _mount() -> None:
     from api.commands import (
-        adapters,
         bench,
         calibrate,
         chat,
@@ -50,6 +52,7 @@ def _mount() -> None:
         train,
         worker,
     )
+    from serving import commands as adapters
 
     app.command("serve")(serve.serve)
     app.command("chat")(chat.chat)
@@ -68,18 +71,34 @@ def _mount() -> None:
     app.command("settings")(settings.show)
 
 
+def _served(provider: str) -> Served:
+    """What `smartstore adapters` has to know of a provider. Raises `SettingsError`."""
+    from api.settings import SettingsError, load_settings
+    from serving.commands import Served
+
+    settings = load_settings()
+    endpoint = settings.providers.endpoints.get(provider)
+    if endpoint is None or endpoint.alias_file is None:
+        raise SettingsError(
+            f"providers.endpoints.{provider}: has no alias_file; adapters are served under one"
+        )
+    registry = settings.path(endpoint.alias_file).parent
+    return Served(registry, endpoint.base_url, endpoint.api_key.get_secret_value())
+
+
 def main() -> None:
     """Runs the command; an expected fault is one line on stderr and exit status 1."""
     from api.errors import ApiError
     from api.evaluation.rows import CasesError
     from api.settings import SettingsError
     from retrieval.errors import RetrievalError
+    from serving.errors import ServingError
 
     os.environ.setdefault("PYTHONUTF8", "1")
     _mount()
     try:
-        app()
-    except (ApiError, CasesError, RetrievalError, SettingsError, OSError) as exc:
+        app(obj=_served)
+    except (ApiError, CasesError, RetrievalError, ServingError, SettingsError, OSError) as exc:
         Console(stderr=True, style="red", highlight=False, soft_wrap=True).print(
             f"error: {exc}", markup=False
         )

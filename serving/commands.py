@@ -1,11 +1,14 @@
-"""`smartstore adapters`: put fine-tuned adapters into service on a running vLLM, and take them back."""
+"""`smartstore adapters`: put fine-tuned adapters into service on a running vLLM, and take them back.
+
+Knows no settings: whoever mounts `app` passes a `Locate` as Typer's context object.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -21,13 +24,24 @@ Servers = Annotated[list[str] | None, typer.Option("--server", help="URL of a vL
 Mounted = Annotated[str, typer.Option(help="the adapters' folder as vLLM sees it, where that differs")]
 
 
+class Served(NamedTuple):
+    """Where a provider's adapters are, and the server that answers with them."""
+
+    registry: Path
+    base_url: str
+    api_key: str
+
+
+Locate = Callable[[str], Served]
+
+
 @app.command("list")
-def list_(provider: Provider = "vllm", server: Servers = None) -> None:
+def list_(ctx: typer.Context, provider: Provider = "vllm", server: Servers = None) -> None:
     """List the adapters, oldest first: what answers, what is loaded, how good each was."""
     from rich.console import Console
     from rich.table import Table
 
-    with _adapters(provider, server) as adapters:
+    with _adapters(ctx.obj, provider, server) as adapters:
         found, pointer, loaded = adapters.all(), adapters.pointer(), adapters.loaded()
     table = Table(box=None)
     for title in ("name", "base", "rank", "loss", "verdict", "loaded", "answers"):
@@ -48,21 +62,28 @@ def list_(provider: Provider = "vllm", server: Servers = None) -> None:
 
 
 @app.command()
-def load(name: Name, provider: Provider = "vllm", server: Servers = None, mounted: Mounted = "") -> None:
+def load(
+    ctx: typer.Context,
+    name: Name,
+    provider: Provider = "vllm",
+    server: Servers = None,
+    mounted: Mounted = "",
+) -> None:
     """Check an adapter's files, load it into vLLM and sing its canary; nobody gets it yet."""
-    with _adapters(provider, server, mounted) as adapters:
+    with _adapters(ctx.obj, provider, server, mounted) as adapters:
         _report(name, adapters.load(name))
 
 
 @app.command()
-def canary(name: Name, provider: Provider = "vllm", server: Servers = None) -> None:
+def canary(ctx: typer.Context, name: Name, provider: Provider = "vllm", server: Servers = None) -> None:
     """Ask whether a loaded adapter is in effect and answers as it did in training."""
-    with _adapters(provider, server) as adapters:
+    with _adapters(ctx.obj, provider, server) as adapters:
         _report(name, adapters.canary(name))
 
 
 @app.command()
 def promote(
+    ctx: typer.Context,
     name: Name,
     share: Annotated[float, typer.Option(min=0.001, max=1.0, help="of the sessions; 1 is all")] = 1.0,
     provider: Provider = "vllm",
@@ -70,48 +91,39 @@ def promote(
     mounted: Mounted = "",
 ) -> None:
     """Load an adapter, sing its canary, then let the alias point to it; or try it on a share."""
-    with _adapters(provider, server, mounted) as adapters:
+    with _adapters(ctx.obj, provider, server, mounted) as adapters:
         _tell(adapters.promote(name, share=share))
 
 
 @app.command()
-def rollback(provider: Provider = "vllm", server: Servers = None, mounted: Mounted = "") -> None:
+def rollback(
+    ctx: typer.Context, provider: Provider = "vllm", server: Servers = None, mounted: Mounted = ""
+) -> None:
     """End the trial, or put back what answered before the last promotion."""
-    with _adapters(provider, server, mounted) as adapters:
+    with _adapters(ctx.obj, provider, server, mounted) as adapters:
         _tell(adapters.rollback())
 
 
 @app.command()
-def remove(name: Name, provider: Provider = "vllm", server: Servers = None) -> None:
+def remove(ctx: typer.Context, name: Name, provider: Provider = "vllm", server: Servers = None) -> None:
     """Unload an adapter and delete its folder; refused while it answers."""
-    with _adapters(provider, server) as adapters:
+    with _adapters(ctx.obj, provider, server) as adapters:
         adapters.remove(name)
     typer.echo(f"removed {name}")
 
 
 @contextmanager
-def _adapters(provider: str, urls: list[str] | None, mounted: str = "") -> Iterator[Adapters]:
-    """The registry beside the provider's alias file, and its servers; faults become one line."""
-    from api.settings import SettingsError, load_settings
+def _adapters(locate: Locate, provider: str, urls: list[str] | None, mounted: str = "") -> Iterator[Adapters]:
+    """The provider's registry, and its servers."""
     from serving.adapters import Adapters
-    from serving.errors import ServingError
     from serving.vllm_api import Vllm
 
-    settings = load_settings()
-    endpoint = settings.providers.endpoints.get(provider)
-    if endpoint is None or endpoint.alias_file is None:
-        raise SettingsError(
-            f"providers.endpoints.{provider}: has no alias_file; adapters are served under one"
-        )
-    registry: Path = settings.path(endpoint.alias_file).parent
-    key = endpoint.api_key.get_secret_value()
-    try:
-        with ExitStack() as stack:
-            servers = [stack.enter_context(Vllm(url, api_key=key)) for url in urls or [endpoint.base_url]]
-            yield Adapters(registry, servers, mounted=mounted)
-    except ServingError as exc:
-        typer.secho(f"error: {exc}", fg="red", err=True)
-        raise typer.Exit(1) from exc
+    served = locate(provider)
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(Vllm(url, api_key=served.api_key)) for url in urls or [served.base_url]
+        ]
+        yield Adapters(served.registry, servers, mounted=mounted)
 
 
 def _role(name: str, pointer: Pointer) -> str:
