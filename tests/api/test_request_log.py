@@ -43,18 +43,24 @@ class App:
 
 
 @pytest.fixture
-def written() -> Iterator[io.StringIO]:
-    """What the log's JSON lines are written to."""
+def root() -> Iterator[logging.Logger]:
+    """The root logger; afterwards it is as before."""
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
+    yield root
+    root.handlers[:] = before
+    root.setLevel(level)
+
+
+@pytest.fixture
+def written(root: logging.Logger) -> io.StringIO:
+    """What the log's JSON lines are written to."""
     configure_logs(LogSettings())
     stream = io.StringIO()
     for handler in root.handlers:
         assert isinstance(handler, logging.StreamHandler)
         handler.setStream(stream)
-    yield stream
-    root.handlers[:] = before
-    root.setLevel(level)
+    return stream
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -112,15 +118,11 @@ async def test_nothing_piles_up_and_nothing_is_left_at_the_end(written: io.Strin
     assert len(lines(written)) == 1001 == app.counted()
 
 
-async def test_lines_are_readable_on_a_console(capsys: pytest.CaptureFixture[str]) -> None:
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    try:
-        configure_logs(LogSettings(format="console"))
-        async with client(RequestLog(App(), json_lines=False)) as http:
-            await http.get("/chat/1")
-            await asyncio.sleep(0.2)
-    finally:
-        root.handlers[:] = before
-        root.setLevel(level)
+async def test_lines_are_readable_on_a_console(
+    root: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs(LogSettings(format="console"))
+    async with client(RequestLog(App(), json_lines=False)) as http:
+        await http.get("/chat/1")
+        await asyncio.sleep(0.2)
     assert "/chat/1" in capsys.readouterr().err
