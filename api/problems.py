@@ -18,6 +18,7 @@ from starlette.routing import Match
 from api.errors import ApiError, InvalidRequest, SearchUnavailable, StateUnavailable
 from api.openai.errors import PREFIX as OPENAI_PREFIX
 from api.openai.errors import openai_error
+from api.text import printable
 from retrieval.errors import IndexFailure
 
 PROBLEM_TYPE = "application/problem+json"
@@ -56,7 +57,7 @@ def problem(status: int, code: str, detail: str, *, retry_after: float | None = 
         "type": "about:blank",
         "title": _TITLES.get(status, "오류"),
         "status": status,
-        "detail": detail,
+        "detail": printable(detail),
         "code": code,
     }
     return JSONResponse(body, status, headers, PROBLEM_TYPE)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from api.text import RequestBody
 
 
-class _Request(BaseModel):
+class _Request(RequestBody):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
+from api.text import printable
+
 PREFIX = "/v1/"
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _CODES = {"unauthorized": "invalid_api_key", "rate_limited": "rate_limit_exceeded"}
@@ -19,7 +21,7 @@ _CODES = {"unauthorized": "invalid_api_key", "rate_limited": "rate_limit_exceede
 def error_body(status: int, code: str, message: str, *, param: str | None = None) -> dict[str, Any]:
     """The JSON of an error; `status` decides its type."""
     kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    return {"error": {"message": message, "type": kind, "param": param, "code": _CODES.get(code, code)}}
+    return {"error": {"message": printable(message), "type": kind, "param": param, "code": _CODES.get(code, code)}}
 
 
 def openai_error(

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from api.errors import InvalidRequest
 from api.providers.base import GenerationOptions
+from api.text import RequestBody
 
 TokenIds = list[int]
 
 
-class _Request(BaseModel):
+class _Request(RequestBody):
     model_config = ConfigDict(strict=True, extra="ignore")
 
 

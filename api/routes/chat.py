@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from api import sse
 from api.asking import Question, ask
 from api.errors import InvalidRequest
 from api.routes.dependencies import CallerDep, ServicesDep
 from api.services import Services
+from api.text import RequestBody
 
 router = APIRouter(prefix="/chat", tags=["chat"])
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -28,7 +29,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 }
 
 
-class ChatRequest(BaseModel):
+class ChatRequest(RequestBody):
     """A question to answer."""
 
     model_config = ConfigDict(

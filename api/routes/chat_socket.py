@@ -12,7 +12,7 @@ from contextlib import aclosing
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from api.asking import Question, ask
 from api.auth import Caller
@@ -20,12 +20,13 @@ from api.errors import ApiError, InvalidRequest
 from api.events import TurnEvent, TurnFailed, event_data
 from api.routes.dependencies import CallerDep, ServicesDep
 from api.services import Services
+from api.text import RequestBody
 
 router = APIRouter()
 _MAX_FOLLOWED = 16
 
 
-class _Message(BaseModel):
+class _Message(RequestBody):
     model_config = ConfigDict(extra="forbid")
 
 

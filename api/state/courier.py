@@ -12,15 +12,18 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from redis.asyncio import RedisCluster
 from redis.exceptions import NoScriptError
 
 from api.errors import StateUnavailable
 from api.state.away import translated, unavailable
+from api.text import check_text
 
 if TYPE_CHECKING:
     from api.state.connection import State
 
+log = structlog.get_logger(__name__)
 Argument = str | int
 _MOST = 128
 
@@ -43,7 +46,11 @@ class Script:
         self._source, self._sha = source, str(self._registered.sha)
 
     async def __call__(self, *, keys: list[str], args: list[Argument]) -> Any:
-        """The script's answer. Raises `StateUnavailable`."""
+        """The script's answer. Raises `StateUnavailable`, `InvalidRequest` for text that cannot be sent."""
+        for text in (*keys, *args):
+            # Checked here, since one argument that cannot be sent would fail the whole batch.
+            if isinstance(text, str):
+                check_text(text)
         if isinstance(self._state.redis, RedisCluster):
             # Scripts cannot be pipelined over the nodes of a cluster.
             return await self._state.call(self._registered(keys=keys, args=args))
@@ -71,10 +78,7 @@ class Courier:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
-                try:
-                    answers = await self._send(batch)
-                except StateUnavailable as exc:
-                    answers = [unavailable(exc.retry_after or 1.0) for _ in batch]
+                answers = await self._send_all(batch)
                 for call, answer in zip(batch, answers, strict=True):
                     if call.answer.done():
                         continue
@@ -87,6 +91,18 @@ class Courier:
             for call in (*batch, *self._waiting):
                 call.answer.cancel()
             self._waiting = []
+
+    async def _send_all(self, batch: list[_Call]) -> list[Any]:
+        """An answer or an exception for each call: no call fails for another one's fault."""
+        try:
+            return await self._send(batch)
+        except StateUnavailable as exc:
+            return [unavailable(exc.retry_after or 1.0) for _ in batch]
+        except Exception as exc:
+            log.exception("state.batch_failed", calls=len(batch))
+            if len(batch) == 1:
+                return [exc]
+            return [answer for call in batch for answer in await self._send_all([call])]
 
     async def _send(self, batch: list[_Call]) -> list[Any]:
         answers = await self._pipelined(batch)
