@@ -21,7 +21,9 @@ _CODES = {"unauthorized": "invalid_api_key", "rate_limited": "rate_limit_exceede
 def error_body(status: int, code: str, message: str, *, param: str | None = None) -> dict[str, Any]:
     """The JSON of an error; `status` decides its type."""
     kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    return {"error": {"message": printable(message), "type": kind, "param": param, "code": _CODES.get(code, code)}}
+    return {
+        "error": {"message": printable(message), "type": kind, "param": param, "code": _CODES.get(code, code)}
+    }
 
 
 def openai_error(
