@@ -69,8 +69,8 @@ $(FT)/ready: requirements.lock requirements-dev.lock pyproject.toml
 	@touch $@
 
 test-finetune: $(FT)/ready
-	OMP_NUM_THREADS=1 $(FT)/bin/python -m pytest tests/finetune tests/retrieval/test_reranker.py \
-	  tests/retrieval/test_embedders_bge.py tests/retrieval/test_embedders.py
+	OMP_NUM_THREADS=1 $(FT)/bin/python -m pytest tests/finetune tests/retrieval/ranking/test_cross_encoder.py \
+	  tests/retrieval/embedders/test_bge.py tests/retrieval/embedders/test_embedders.py
 
 # --- benchmarks: each writes its section of docs/performance.md ---
 .PHONY: bench-gateway bench-faq

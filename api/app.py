@@ -9,16 +9,17 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.gateway import Gateway
-from api.limits import BodyLimit
-from api.logs import configure_logs
-from api.problems import DOCUMENTED, install_problem_handlers
-from api.request_log import RequestLog
-from api.routes import chat, chat_socket, faqs, jobs, openai, operations, providers, sessions
-from api.routes.page import mount_page
+from api.observability.logs import configure_logs
+from api.observability.request_log import RequestLog
+from api.observability.tracing import TraceRequests
 from api.services import open_services
 from api.settings import Settings, load_settings
-from api.tracing import TraceRequests
+from api.web.body_limit import BodyLimit
+from api.web.openai import routes as openai
+from api.web.openai.gateway import Gateway
+from api.web.problems import DOCUMENTED, install_problem_handlers
+from api.web.routes import chat, chat_socket, faqs, jobs, operations, providers, sessions
+from api.web.routes.page import mount_page
 
 
 class _Application(FastAPI):

@@ -39,7 +39,6 @@ def _root(
 def _mount() -> None:
     from api.commands import (
         bench,
-        calibrate,
         chat,
         demo,
         evaluate,
@@ -66,7 +65,7 @@ def _mount() -> None:
     app.add_typer(evaluate.app, name="eval")
     app.command("expand")(expand.expand)
     app.command("demo")(demo.demo)
-    app.command("calibrate")(calibrate.calibrate)
+    app.command("calibrate")(train.calibrate)
     app.command("train-ranker")(train.train_ranker)
     app.command("settings")(settings.show)
 

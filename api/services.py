@@ -14,51 +14,51 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import start_http_server
 
-from api.answer_cache import AnswerCache, CachedConversation, answer_version
-from api.auth import Access
-from api.broker import Broker, open_broker
-from api.context import ContextResolver
-from api.conversation import Conversation
+from api.access.auth import Access
+from api.access.keys import Keys
+from api.access.loopback import is_loopback
+from api.access.rate_limits import RateLimits, TurnSlots
+from api.conversation.answer import Conversation
+from api.conversation.answer_cache import AnswerCache, CachedConversation, answer_version
+from api.conversation.context import ContextResolver
+from api.conversation.followups import FollowUps
+from api.conversation.rewriting import QuestionRewriter
 from api.errors import StateUnavailable
-from api.followups import FollowUps
-from api.index_refresh import refresh_index
-from api.indexing import embedder_of
+from api.indexing.build import embedder_of
+from api.indexing.refresh import refresh_index
 from api.jobs.base import JobRunner
 from api.jobs.inline import open_inline_jobs
 from api.jobs.queued import QueuedJobs, consume_jobs
 from api.jobs.records import JobRecords
-from api.keys import Keys
-from api.loopback import is_loopback
-from api.metrics import Metrics, ObservedConversation
+from api.observability.metrics import Metrics, ObservedConversation
+from api.observability.queue_watch import watch_queues
+from api.observability.tracing import TracedConversation, Tracing, open_tracing
 from api.providers.choice import Providers
 from api.providers.factory import open_providers
-from api.queue_watch import watch_queues
-from api.rate_limits import RateLimits, TurnSlots
-from api.rewriting import QuestionRewriter
 from api.settings import RerankerSettings, Settings, SettingsError
-from api.sse import NumberedEvent
+from api.state.broker import Broker, open_broker
 from api.state.connection import State, open_state
-from api.state.event_log import EventLog
-from api.state.sessions import Sessions
-from api.state.turns import TurnRecords
-from api.tracing import TracedConversation, Tracing, open_tracing
-from api.turns.base import TurnRunner
-from api.turns.inline import InlineRunner
-from api.turns.queued import QueuedRunner
+from api.turns.event_log import EventLog
+from api.turns.records import TurnRecords
 from api.turns.run import Conversation as AnyConversation
 from api.turns.run import RunLimits
+from api.turns.runners.base import TurnRunner
+from api.turns.runners.inline import InlineRunner
+from api.turns.runners.queued import QueuedRunner
+from api.turns.runners.waiting import WaitingTime
+from api.turns.runners.worker import TurnWorker
+from api.turns.sessions import Sessions
 from api.turns.signals import Signals
-from api.turns.waiting import WaitingTime
-from api.worker import TurnWorker
-from retrieval.corpus import read_corpus
+from api.web.sse import NumberedEvent
+from retrieval.corpus.expansions import read_expansions
+from retrieval.corpus.faq import read_corpus
 from retrieval.errors import IndexMismatch
-from retrieval.expansions import read_expansions
 from retrieval.index.opening import index_info, open_index
 from retrieval.index.rows import fingerprint
 from retrieval.prompt import load_system_prompt
-from retrieval.ranker import Ranker
-from retrieval.reranker import CrossEncoder
-from retrieval.scope import ScopeClassifier
+from retrieval.ranking.cross_encoder import CrossEncoder
+from retrieval.ranking.ranker import Ranker
+from retrieval.scope.classifier import ScopeClassifier
 from retrieval.search import Searcher
 from retrieval.tokenizer import KoreanTokenizer
 

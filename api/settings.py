@@ -28,7 +28,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
-from api.loopback import is_loopback
+from api.access.loopback import is_loopback
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"

@@ -21,17 +21,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from finetune.config import Config, Data, load_config
-from finetune.encoding import encode
+from finetune.data.encoding import encode
+from finetune.data.examples import Example, ExampleMaker, chosen_share
+from finetune.data.hard_negatives import open_search
+from finetune.data.overlap import Overlap, normalise, said_lines
+from finetune.data.splitting import Split, split_faqs
+from finetune.data.teacher import Rewriter
 from finetune.errors import DataError, FinetuneError
-from finetune.examples import Example, ExampleMaker, chosen_share
-from finetune.hard_negatives import open_search
-from finetune.overlap import Overlap, normalise, said_lines
-from finetune.splitting import Split, split_faqs
-from finetune.teacher import Rewriter
 from finetune.versions import git_commit
-from retrieval.corpus import Corpus, Faq, read_corpus
+from retrieval.corpus.expansions import read_expansions
+from retrieval.corpus.faq import Corpus, Faq, read_corpus
 from retrieval.errors import RetrievalError
-from retrieval.expansions import read_expansions
 from retrieval.prompt import NOT_FOUND, REFUSAL, load_system_prompt
 
 Side = Literal["train", "validation"]

@@ -21,13 +21,13 @@ from typing import Any
 from finetune.adapter import check_fits, read_card, write_card
 from finetune.base_model import open_base, open_tokenizer
 from finetune.config import Config, load_config
-from finetune.encoding import encode_all, read_examples
+from finetune.data.encoding import encode_all, read_examples
 from finetune.errors import FinetuneError
-from finetune.losses import token_loss
+from finetune.judging.losses import token_loss
+from finetune.judging.served import Case, play, read_cases
+from finetune.judging.verdict import Measures, judge
 from finetune.preflight import resolve_shape
-from finetune.served import Case, play, read_cases
-from finetune.verdict import Measures, judge
-from retrieval.metrics import mean, percentile
+from retrieval.training.metrics import mean, percentile
 
 
 def evaluate(

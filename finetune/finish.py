@@ -18,9 +18,9 @@ from typing import Any
 from finetune.adapter import Canary, Card, adapter_name, base_fingerprint, check_fits, publish
 from finetune.base_model import open_base, open_tokenizer
 from finetune.config import Config, load_config
-from finetune.encoding import encode_all, prompt_text, read_examples
+from finetune.data.encoding import encode_all, prompt_text, read_examples
 from finetune.errors import DataError, FinetuneError
-from finetune.losses import token_loss
+from finetune.judging.losses import token_loss
 from finetune.preflight import resolve_shape
 from finetune.versions import git_commit
 from retrieval.prompt import Message

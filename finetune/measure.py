@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.config import Config, load_config
-from finetune.encoding import IGNORED, Encoded
+from finetune.data.encoding import IGNORED, Encoded
 from finetune.errors import FinetuneError
 from finetune.preflight import check, resolve_shape
 from finetune.shape import ModelShape
@@ -64,7 +64,7 @@ def measure(config: Config) -> dict[str, Any]:
     from trl import SFTTrainer
 
     from finetune.base_model import open_base, require_device
-    from finetune.curves import Curves, read_curves
+    from finetune.judging.curves import Curves, read_curves
     from finetune.train import as_dataset, trainer_arguments
 
     require_device(config)

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from finetune.errors import DataError, FinetuneError
-from retrieval.compose import compose
 from retrieval.errors import RetrievalError
 from retrieval.prompt import Exchange, GroundedPrompt, Message, ground, load_system_prompt
+from retrieval.quoting.compose import compose
 from retrieval.search import Searcher
 
 BLOCK = 16
@@ -129,7 +129,7 @@ def _read_dialogues(path: Path) -> list[dict[str, Any]]:
 def _open_searcher(index: str) -> Searcher:
     from retrieval.embedders.factory import open_embedder
     from retrieval.index.opening import open_index
-    from retrieval.ranker import Ranker
+    from retrieval.ranking.ranker import Ranker
     from retrieval.tokenizer import KoreanTokenizer
 
     embedder, tokenizer = open_embedder("e5-small"), KoreanTokenizer()

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from finetune.errors import FinetuneError
-from retrieval.corpus import read_corpus
+from retrieval.corpus.expansions import read_expansions
+from retrieval.corpus.faq import read_corpus
 from retrieval.errors import RetrievalError
-from retrieval.expansions import read_expansions
 from retrieval.prompt import load_system_prompt
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")

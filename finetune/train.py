@@ -17,7 +17,7 @@ from typing import Any
 
 from finetune.base_model import device_memory, open_base, open_tokenizer, require_device
 from finetune.config import Config, load_config
-from finetune.encoding import Encoded, encode_all, fill_share, read_examples
+from finetune.data.encoding import Encoded, encode_all, fill_share, read_examples
 from finetune.errors import DataError, FinetuneError
 from finetune.preflight import check
 
@@ -156,7 +156,7 @@ def callbacks(config: Config, *, validated: bool) -> list[Any]:
     """Curves, and early stopping where it is wanted and can be judged."""
     from transformers import EarlyStoppingCallback
 
-    from finetune.curves import Curves
+    from finetune.judging.curves import Curves
 
     chosen: list[Any] = [Curves(config.run_folder / "curves.jsonl")]
     if config.training.patience and validated:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from retrieval.corpus import Faq
+from retrieval.corpus.faq import Faq
 
 Role = Literal["system", "user", "assistant"]
 PROMPTS = Path(__file__).resolve().parent.parent / "configs" / "prompts"

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from retrieval.embedders.base import Embedder
 from retrieval.index.base import FaqIndex, IndexQuery
-from retrieval.ranker import Hit, Ranker
-from retrieval.reranker import CrossEncoder
+from retrieval.ranking.cross_encoder import CrossEncoder
+from retrieval.ranking.ranker import Hit, Ranker
 from retrieval.tokenizer import KoreanTokenizer
 
 DEPTH = 50

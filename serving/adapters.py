@@ -12,11 +12,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from serving.adapter_files import Adapter, check_base, check_modules, check_name, list_adapters, read_adapter
 from serving.canary import Sung, check_canary
 from serving.errors import AdapterError, ServerFailed, ServingError
-from serving.pointer import Pointer, locked, read_pointer, write_pointer
-from serving.shape import read_shape
+from serving.registry.adapter import (
+    Adapter,
+    check_base,
+    check_modules,
+    check_name,
+    list_adapters,
+    read_adapter,
+)
+from serving.registry.pointer import Pointer, locked, read_pointer, write_pointer
+from serving.registry.shape import read_shape
 from serving.vllm_api import Vllm
 
 

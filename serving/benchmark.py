@@ -28,12 +28,12 @@ from typing import Any
 
 import yaml
 
-from serving.command import resolve_shape
-from serving.config import Config, load_config
 from serving.dummy import write_adapter, write_model
 from serving.errors import CannotServe, ServerFailed, ServingError
-from serving.launch import show
-from serving.preflight import make_plan
+from serving.launch.command import resolve_shape
+from serving.launch.config import Config, load_config
+from serving.launch.preflight import make_plan
+from serving.launch.supervisor import show
 from serving.vllm_api import Vllm
 
 # `vllm bench serve`, without the `vllm` command, which the CPU wheel does not carry.
@@ -107,7 +107,7 @@ def measure(config: Config, load: Load, folder: Path, *, adapter: str) -> list[M
     """
     prompts = folder / "prompts.jsonl"
     python = config.server.python or sys.executable
-    render = [python, "-m", "serving.render_prompts", f"--tokenizer={config.model.path}"]
+    render = [python, "-m", "serving.launch.render_prompts", f"--tokenizer={config.model.path}"]
     _run([*render, f"--out={prompts}", f"--limit={load.requests}", str(load.prompts)])
     found = []
     with Vllm(_url(config)) as server:

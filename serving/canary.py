@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from serving.adapter_files import Adapter
 from serving.errors import CanaryFailed
+from serving.registry.adapter import Adapter
 from serving.vllm_api import Vllm
 
 # Another engine or precision may choose another word in the middle of an answer, and go on from there.

@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from serving.adapters import Adapters
     from serving.canary import Sung
-    from serving.pointer import Pointer
+    from serving.registry.pointer import Pointer
 
 app = typer.Typer(help="Fine-tuned adapters: try, promote, roll back; no restart.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="as `adapters list` shows it")]

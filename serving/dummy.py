@@ -10,7 +10,7 @@ import shutil
 import struct
 from pathlib import Path
 
-from serving.shape import Shape
+from serving.registry.shape import Shape
 
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 _PLACE = {"gate_proj": "mlp", "up_proj": "mlp", "down_proj": "mlp"}

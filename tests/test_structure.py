@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,39 @@ def test_importing_the_app_loads_no_model_code() -> None:
     code = f"import sys, api.app; print([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# Files at a package's own top: rooms hold the rest.
+MOST_AT_TOP = {"api": 8, "retrieval": 5}
+MOST_IN_A_FOLDER = 12
+
+
+def test_folders_hold_about_a_dozen_files() -> None:
+    folders = Counter(_name(path.parent) for path in FILES if path.name != "__init__.py")
+    most = {"finetune": 15} | MOST_AT_TOP
+    assert not {name: n for name, n in folders.items() if n > most.get(name, MOST_IN_A_FOLDER)}
+
+
+def test_no_module_imports_itself_over_others() -> None:
+    modules = {_module(path): path for path in FILES}
+    graph = {name: _imported_modules(path, set(modules)) for name, path in modules.items()}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as exc:
+        pytest.fail(" -> ".join(exc.args[1]))
+
+
+def _module(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imported_modules(path: Path, known: set[str]) -> set[str]:
+    """Modules of ours that importing this file imports: not those of types and inside functions."""
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found & known

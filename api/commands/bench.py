@@ -25,9 +25,9 @@ def bench(
     from rich.console import Console
     from rich.table import Table
 
-    from api.chat_clients import open_chat
-    from api.latency import measure, questions_of, summarise
-    from api.logs import configure_logs
+    from api.client.chat_clients import open_chat
+    from api.client.latency import measure, questions_of, summarise
+    from api.observability.logs import configure_logs
     from api.settings import LogSettings, load_settings
 
     settings = load_settings()

@@ -25,10 +25,10 @@ def chat(
 
     from rich.console import Console
 
-    from api.chat_clients import open_chat
-    from api.logs import configure_logs
+    from api.client.chat_clients import open_chat
+    from api.client.terminal import Terminal
+    from api.observability.logs import configure_logs
     from api.settings import LogSettings, load_settings
-    from api.terminal import Terminal
 
     configure_logs(LogSettings(level="error", format="console"))
 

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from api.demo import ReplayedTurn
+    from api.client.replay import ReplayedTurn
     from api.settings import Settings
 
 
@@ -35,10 +35,10 @@ def demo(
 
     from rich.console import Console
 
-    from api.chat_clients import HttpChat, open_chat
-    from api.demo import read_scenarios, replay
-    from api.demo_document import Played, Setting, render
-    from api.logs import configure_logs
+    from api.client.chat_clients import HttpChat, open_chat
+    from api.client.demo_document import Played, Setting, render
+    from api.client.replay import read_scenarios, replay
+    from api.observability.logs import configure_logs
     from api.settings import CONFIGS, ROOT, LogSettings, load_settings
 
     configure_logs(LogSettings(level="error", format="console"))
@@ -70,7 +70,7 @@ def demo(
 def _corpus(settings: Settings, turns: Iterable[ReplayedTurn]) -> tuple[bool, str]:
     """Whether the answers come from the sample that is bundled, and what FAQ that is, in words."""
     from api.settings import CONFIGS, ROOT
-    from retrieval.corpus import read_corpus
+    from retrieval.corpus.faq import read_corpus
 
     shown = {id for turn in turns for id in turn.faq_ids}
     sample = CONFIGS / "faq" / "sample.jsonl"

@@ -68,13 +68,13 @@ def answers(
     """Measure what answers say: facts, forbidden statements, length, citations."""
     import asyncio
 
-    from api.evaluation.answer_table import print_answers
     from api.evaluation.answers import (
         conversation_answerer,
         judge_answers,
         read_answer_cases,
         summarize_answers,
     )
+    from api.evaluation.tables import print_answers
     from api.services import open_engine
 
     rows = read_answer_cases(cases)
@@ -101,11 +101,11 @@ def dialogues(
     """Measure what follow-ups find, each with the real conversation before it."""
     import asyncio
 
-    from api.context import ContextResolver, Resolution
+    from api.conversation.context import ContextResolver, Resolution
+    from api.conversation.memory import Memory, RememberedTurn
     from api.evaluation.dialogues import rank_dialogues, read_dialogues, summarize_dialogues
     from api.evaluation.play import play
-    from api.evaluation.verdict_tables import print_dialogues
-    from api.memory import Memory, RememberedTurn
+    from api.evaluation.tables import print_dialogues
     from api.services import open_engine
 
     rows = read_dialogues(cases)
@@ -139,10 +139,10 @@ def scope(
     """Measure what is answered, refused and not found; rows with a `query` count as in_scope."""
     import asyncio
 
+    from api.conversation.memory import Memory
     from api.evaluation.play import PlayedTurn, play
     from api.evaluation.scope import judge_scope, read_scope_cases, summarize_scope
-    from api.evaluation.verdict_tables import print_scope
-    from api.memory import Memory
+    from api.evaluation.tables import print_scope
     from api.services import open_engine
 
     rows = read_scope_cases(cases)
@@ -172,10 +172,10 @@ def followups(
     """Measure the follow-ups offered, on case files of any kind; a dialogue is one session."""
     import asyncio
 
+    from api.conversation.memory import Memory
     from api.evaluation.followups import offer_followups, read_followup_cases, summarize_followups
     from api.evaluation.play import PlayedTurn, play
-    from api.evaluation.verdict_tables import print_followups
-    from api.memory import Memory
+    from api.evaluation.tables import print_followups
     from api.services import open_engine
 
     sessions = read_followup_cases(cases)
@@ -213,15 +213,15 @@ def ablation(
     from api.evaluation.ablation import as_json as steps_json
     from api.evaluation.ablation import measure_ablation, table, write_section
     from api.evaluation.retrieval import check_gold, read_retrieval_cases
-    from api.indexing import embedder_of
+    from api.indexing.build import embedder_of
     from api.settings import load_settings
-    from retrieval.corpus import read_corpus
+    from retrieval.corpus.expansions import read_expansions
+    from retrieval.corpus.faq import read_corpus
     from retrieval.embedders.adapter import AdaptedEmbedder
-    from retrieval.expansions import read_expansions
-    from retrieval.ranker import Ranker
+    from retrieval.ranking.ranker import Ranker
     from retrieval.tokenizer import KoreanTokenizer
-    from retrieval.training_data import corpus_views
-    from retrieval.training_run import file_name
+    from retrieval.training.data import corpus_views
+    from retrieval.training.run import file_name
 
     rows, settings = read_retrieval_cases(cases), load_settings()
     corpus = read_corpus(faq or settings.path(settings.corpus.faq))

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from api.expanding import ExpansionReport
-    from api.expansion_file import ExpansionFile
+    from api.expansion.file import ExpansionFile
+    from api.expansion.writing import ExpansionReport
     from api.settings import Settings
-    from retrieval.corpus import Faq
+    from retrieval.corpus.faq import Faq
 
 
 def expand(
@@ -35,10 +35,10 @@ def expand(
 
     from rich.console import Console
 
-    from api.expansion_file import ExpansionFile
-    from api.logs import configure_logs
+    from api.expansion.file import ExpansionFile
+    from api.observability.logs import configure_logs
     from api.settings import LogSettings, load_settings
-    from retrieval.corpus import read_corpus
+    from retrieval.corpus.faq import read_corpus
 
     configure_logs(LogSettings(level="error", format="console"))
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -81,8 +81,8 @@ def _check_provider(settings: Settings, name: str) -> None:
 
 
 def _show_estimate(console: Console, settings: Settings, name: str, todo: Sequence[Faq]) -> None:
-    from api.expanding import estimate, load_expansion_instructions
-    from api.providers.completion_chunks import Price
+    from api.expansion.writing import estimate, load_expansion_instructions
+    from api.providers.openai.chunks import Price
 
     endpoint = settings.providers.endpoints[name]
     price = Price(endpoint.usd_per_million_input, endpoint.usd_per_million_output)
@@ -106,7 +106,7 @@ async def _write(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from api.expanding import write_expansions
+    from api.expansion.writing import write_expansions
     from api.providers.factory import open_providers
     from retrieval.tokenizer import KoreanTokenizer
 

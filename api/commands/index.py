@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from api.settings import Settings
-    from retrieval.index.info import BuildInfo
+    from retrieval.index.rows import BuildInfo
 
 app = typer.Typer(help="Build, look at and roll back the FAQ index.", no_args_is_help=True)
 Faq = Annotated[
@@ -26,7 +26,7 @@ def build(faq: Faq = None, expansions: Expansions = None) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-    from api.indexing import build_from_settings
+    from api.indexing.build import build_from_settings
     from api.settings import load_settings
 
     console = Console()
@@ -67,7 +67,7 @@ def info() -> None:
 def rollback() -> None:
     """Put the build before the current one back; a second call undoes it."""
     from api.settings import load_settings
-    from retrieval.build import rollback as put_back
+    from retrieval.index.build import rollback as put_back
 
     settings = load_settings()
     _print(put_back(settings.index_uri, token=_token(settings)), settings)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from api.keys import Keys
+    from api.access.keys import Keys
 
 app = typer.Typer(help="API keys: who may use this server, and how much.", no_args_is_help=True)
 T = TypeVar("T")
@@ -23,7 +23,7 @@ def create(
     concurrent_turns: Annotated[int, typer.Option(min=0, help="turns at the same time; 0 is no limit")] = 0,
 ) -> None:
     """Make a key and print it: this is the only time that it can be read."""
-    from api.keys import parse_scopes
+    from api.access.keys import parse_scopes
 
     chosen = parse_scopes(scopes)
     key, text = _with_keys(
@@ -59,8 +59,8 @@ def revoke(key_id: Annotated[str, typer.Argument(help="the id, as `keys list` sh
 
 def _with_keys(action: Callable[[Keys], Awaitable[T]]) -> T:
     """Carries out `action` on the keys of the settings' state store."""
-    from api.keys import Keys
-    from api.logs import configure_logs
+    from api.access.keys import Keys
+    from api.observability.logs import configure_logs
     from api.settings import LogSettings, load_settings
     from api.state.connection import open_state
 

@@ -1,11 +1,23 @@
-"""`smartstore train-ranker`: fits search to a corpus."""
+"""`smartstore train-ranker` and `smartstore calibrate`: fit search and verdicts to a corpus."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from retrieval.index.rows import IndexRows
+    from retrieval.training.held_out import HeldOut
+    from retrieval.training.scope import Trained
+
+_QUERIES = Path("configs/ranking/queries.jsonl")
+_SAMPLE = Path("configs/faq/sample.jsonl")
+_SAMPLE_EXPANSIONS = Path("configs/expansions/sample.jsonl")
+_VERDICTS = ("answered", "off_topic", "not_found")
 
 
 def train_ranker(
@@ -25,15 +37,15 @@ def train_ranker(
     """
     from rich.console import Console
 
-    from api.indexing import embedder_of
+    from api.indexing.build import embedder_of
     from api.settings import CONFIGS, load_settings
-    from retrieval.corpus import read_corpus
+    from retrieval.corpus.expansions import read_expansions
+    from retrieval.corpus.faq import read_corpus
     from retrieval.embedders.adapter import AdaptedEmbedder
     from retrieval.errors import CorpusError
-    from retrieval.expansions import read_expansions
     from retrieval.tokenizer import KoreanTokenizer
-    from retrieval.training_data import corpus_views
-    from retrieval.training_run import file_name, train
+    from retrieval.training.data import corpus_views
+    from retrieval.training.run import file_name, train
 
     console, settings = Console(), load_settings()
     corpus = read_corpus(faq or settings.path(settings.corpus.faq))
@@ -63,3 +75,146 @@ def train_ranker(
         say=console.print,
     )
     console.print_json(data=card)
+
+
+def calibrate(
+    faq: Annotated[Path | None, typer.Option(help="FAQ file; the settings' one by default.")] = None,
+    expansions: Annotated[
+        Path | None, typer.Option(help="File or folder with other ways of asking, at least two per FAQ.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the weights; configs/scope by default.")
+    ] = None,
+) -> None:
+    """Train the scope classifier and the follow-up gate on this corpus; needs the extra `calibrate`.
+
+    Vectors of the current index are used where it holds the same texts, otherwise they are made first.
+    """
+    try:
+        import sklearn
+    except ImportError as exc:
+        raise typer.BadParameter(
+            "scikit-learn is missing: pip install 'smartstore-chatbot[calibrate]'"
+        ) from exc
+    from api.settings import load_settings
+    from retrieval.corpus.expansions import read_expansions
+    from retrieval.scope.classifier import SCOPE_DIR, ScopeClassifier
+    from retrieval.training.dependence import dialogues, save_gate, train_gate
+    from retrieval.training.scope import save, train
+    from retrieval.training.scope_examples import (
+        other_corpus_examples,
+        query_examples,
+        read_scope_lines,
+        scope_examples,
+    )
+
+    folder = out or SCOPE_DIR
+    lines = read_scope_lines(SCOPE_DIR)
+    settings = load_settings()
+    corpus = _corpus(settings, faq, expansions)
+    typer.echo(f"{len(corpus.faqs)} FAQs; searching {len(lines)} written lines and the expansions")
+    examples = list(scope_examples(corpus, lines))
+    if (queries := settings.path(_QUERIES)).is_file():
+        examples += query_examples(corpus, read_expansions(queries))
+    bundled = settings.path(_SAMPLE)
+    if faq is not None and faq.resolve() != bundled.resolve():
+        sample = _corpus(settings, bundled, settings.path(_SAMPLE_EXPANSIONS))
+        examples += other_corpus_examples(sample, lines)
+    trained = {name: train(examples, portable=name == "portable") for name in ("full", "portable")}
+    about = {
+        "faqs": len(corpus.faqs),
+        "index_embedder": corpus.full.embedder.name,
+        "dim": corpus.full.embedder.dim,
+        "scikit_learn": sklearn.__version__,
+    }
+    save(trained, folder, about=about)
+    gate = train_gate(corpus, dialogues(corpus), ScopeClassifier.load(folder))
+    save_gate(gate, folder / "context.json")
+    (folder / "card.md").write_text(_card(trained, gate, about), encoding="utf-8")
+    typer.echo((folder / "card.md").read_text(encoding="utf-8"))
+
+
+def _corpus(settings: Settings, faq: Path | None, expansions: Path | None) -> HeldOut:
+    from api.indexing.build import embedder_of
+    from retrieval.corpus.expansions import read_expansions
+    from retrieval.corpus.faq import read_corpus
+    from retrieval.index.prepare import Known, prepare
+    from retrieval.index.rows import IndexRows, view_texts
+    from retrieval.ranking.ranker import Ranker
+    from retrieval.tokenizer import KoreanTokenizer
+    from retrieval.training.held_out import held_out
+
+    corpus = read_corpus(faq or settings.path(settings.corpus.faq))
+    known = read_expansions(expansions or settings.path(settings.corpus.expansions))
+    embedder, tokenizer = embedder_of(settings), KoreanTokenizer()
+    views = view_texts(corpus.faqs, known)
+    rows = _indexed(settings, embedder.name, tokenizer.version, [view.key for view in views])
+    if rows is None:
+        with typer.progressbar(length=len(views), label="embedding") as bar:
+
+            def progress(step: str, done: int, total: int) -> None:
+                if step == "embed" and total:
+                    bar.update(int(done / total * len(views)) - bar.pos)
+
+            made = prepare(views, embedder, tokenizer, Known(), progress)
+        rows = IndexRows(
+            keys=tuple(view.key for view in views),
+            faq_ids=tuple(view.faq_id for view in views),
+            views=tuple(view.view for view in views),
+            dense=made.vectors.dense,
+            tokens=made.tokens,
+            sparse=made.vectors.sparse,
+            faqs=dict(corpus.by_id),
+        )
+    return held_out(rows, known, embedder, tokenizer, Ranker.load(embedder=embedder.name))
+
+
+def _indexed(settings: Settings, embedder: str, tokenizer: str, keys: list[str]) -> IndexRows | None:
+    """The current index's rows, where it was built from these very texts."""
+    from retrieval.index.milvus_store import local_path
+    from retrieval.index.snapshot import read_current, read_snapshot
+
+    path = local_path(settings.index_uri)
+    info = read_current(path) if path else None
+    if path is None or info is None or (info.embedder, info.tokenizer) != (embedder, tokenizer):
+        return None
+    rows = read_snapshot(path, info)
+    return rows if rows is not None and set(rows.keys) == set(keys) else None
+
+
+def _card(trained: Mapping[str, Trained], gate: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+    """The card in Korean: what was trained on what, and how often it errs."""
+    text = [
+        "# 범위 판정과 후속 질문 판정: 보정 카드",
+        "",
+        "`smartstore calibrate`가 쓴 파일입니다. 수치는 5겹 교차 검증에서 학습에 쓰이지 않은 줄로 쟀습니다.",
+        "",
+        f"- 말뭉치: FAQ {about['faqs']}개, 임베더 `{about['index_embedder']}` ({about['dim']}차원)",
+        "- 학습 줄: 이 폴더의 `*.jsonl` (직접 쓴 문장)과 말뭉치의 확장 질문 (자기 행을 뺀 색인에서 검색)",
+        "- `(sample)`: 같은 줄을 함께 실린 예시 말뭉치의 색인에서 찾은 것 (다른 말뭉치에서도 통하도록)",
+        "- `full`: 겹치는 낱말과 BM25의 모양 + 질문 벡터(어댑터 이전) + 글자 n-그램",
+        "- `portable`: 질문 벡터를 뺀 것. 벡터의 차원이 다른 임베더에 쓰임",
+        "",
+    ]
+    for name, one in trained.items():
+        t = one.thresholds
+        text += [
+            f"## {name}",
+            "",
+            f"문턱: answered >= {t.answered:.2f}, injection >= {t.injection:.2f}, "
+            f"off_topic / unanswerable >= {t.off_topic:.2f}",
+            "",
+            "| 분류 | 줄 수 | answered | off_topic | not_found |",
+            "|---|---|---|---|---|",
+        ]
+        for label, row in one.report.items():
+            shares = " | ".join(f"{row[verdict] / row['lines']:.3f}" for verdict in _VERDICTS)
+            text.append(f"| {label} | {row['lines']} | {shares} |")
+        text.append("")
+    text += [
+        "## 후속 질문 판정 (`context.json`)",
+        "",
+        f"말뭉치로 만든 대화 {gate['pairs']}개. 균형 정확도(5겹 교차 검증): {gate['balanced_accuracy']:.3f}",
+        "",
+    ]
+    return "\n".join(text)

@@ -18,7 +18,7 @@ def worker(
     import asyncio
     import signal
 
-    from api.logs import configure_logs
+    from api.observability.logs import configure_logs
     from api.services import check_index, open_worker
     from api.settings import load_settings
 
@@ -56,8 +56,8 @@ def dead_retry() -> None:
 def _dead(*, retry: bool) -> None:
     import asyncio
 
-    from api.broker import open_broker
     from api.settings import load_settings
+    from api.state.broker import open_broker
 
     queue = load_settings().queue
 

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from api.evaluation.retrieval import RetrievalCase
-from retrieval.corpus import Corpus
+from retrieval.corpus.faq import Corpus
 from retrieval.embedders.adapter import Adapter
 from retrieval.embedders.base import Embedder
 from retrieval.index.bm25 import Bm25Statistics, Postings
-from retrieval.metrics import Interval, bootstrap, first_rank, paired_bootstrap
-from retrieval.ranker import Ranker
+from retrieval.ranking.ranker import Ranker
 from retrieval.tokenizer import KoreanTokenizer
-from retrieval.training_data import CorpusViews, TrainingSearch
+from retrieval.training.data import CorpusViews, TrainingSearch
+from retrieval.training.metrics import Interval, bootstrap, first_rank, paired_bootstrap
 
 Array = NDArray[np.float64]
 BEGIN, END = "<!-- ablation: written by `smartstore eval ablation` -->", "<!-- /ablation -->"

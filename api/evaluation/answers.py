@@ -13,12 +13,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from api.citations import CITATION, strip_citations
-from api.conversation import Conversation
+from api.conversation.answer import Conversation
+from api.conversation.citations import CITATION, strip_citations
+from api.conversation.memory import Memory
 from api.evaluation.play import play
 from api.evaluation.rows import CasesError, json_rows, text_of, texts_of
-from api.memory import Memory
-from retrieval.segments import split_sentences
+from retrieval.corpus.segments import split_sentences
 
 Answerer = Callable[[str], Awaitable[str]]
 

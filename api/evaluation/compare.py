@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from api.evaluation.rows import CasesError
-from retrieval.metrics import Interval, paired_bootstrap
+from retrieval.training.metrics import Interval, paired_bootstrap
 
 _KEYS = ("id", "dialogue", "user", "query", "question", "text")
 

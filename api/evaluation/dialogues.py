@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api.context import Resolution
+from api.conversation.context import Resolution
+from api.conversation.memory import Memory, RememberedTurn
 from api.evaluation.rows import CasesError, json_rows, text_of, texts_of
-from api.memory import Memory, RememberedTurn
-from retrieval.corpus import faq_id
-from retrieval.metrics import first_rank, mean, mrr, ndcg_at, percentile, recall_at
+from retrieval.corpus.faq import faq_id
+from retrieval.training.metrics import first_rank, mean, mrr, ndcg_at, percentile, recall_at
 
 Resolver = Callable[[str, Memory], Awaitable[Resolution]]
 Player = Callable[[str, Memory], Awaitable[RememberedTurn]]

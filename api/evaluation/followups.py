@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from api.conversation.memory import Memory
 from api.evaluation.play import PlayedTurn
 from api.evaluation.rows import CasesError, json_rows, text_of
-from api.memory import Memory
-from retrieval.metrics import mean
+from retrieval.training.metrics import mean
 
 Player = Callable[[str, Memory], Awaitable[PlayedTurn]]
 Finder = Callable[[str], Awaitable[str]]

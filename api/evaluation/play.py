@@ -8,10 +8,10 @@ from __future__ import annotations
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from api.conversation import Conversation
+from api.conversation.answer import Conversation
+from api.conversation.memory import Memory, RememberedTurn
 from api.events import QuestionRewritten, Sources, Suggestion, Suggestions, TurnCompleted, Verdict
-from api.memory import Memory, RememberedTurn
-from api.turns.base import TurnRequest
+from api.turns.runners.base import TurnRequest
 
 
 @dataclass(frozen=True, slots=True)

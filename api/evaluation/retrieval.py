@@ -12,9 +12,9 @@ from time import perf_counter
 from typing import Any
 
 from api.evaluation.rows import CasesError, json_rows, text_of, texts_of
-from retrieval.corpus import faq_id
-from retrieval.metrics import first_rank, mean, mrr, ndcg_at, percentile, recall_at
+from retrieval.corpus.faq import faq_id
 from retrieval.search import SearchResult
+from retrieval.training.metrics import first_rank, mean, mrr, ndcg_at, percentile, recall_at
 
 DEPTH = 50
 CUTS = (1, 3, 5, 10)

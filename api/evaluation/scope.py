@@ -14,7 +14,7 @@ from typing import Any
 from api.evaluation.play import PlayedTurn
 from api.evaluation.rows import CasesError, json_rows, text_of
 from api.events import REFUSAL
-from retrieval.metrics import mean
+from retrieval.training.metrics import mean
 
 LABELS = {
     "in_scope": ("in_scope_answered", "answered"),

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.indexing import embedder_of
+from api.indexing.build import embedder_of
 from api.settings import Settings
-from retrieval.build import build_index
-from retrieval.corpus import Corpus, read_corpus
-from retrieval.expansions import read_expansions
+from retrieval.corpus.expansions import read_expansions
+from retrieval.corpus.faq import Corpus, read_corpus
+from retrieval.index.build import build_index
 from retrieval.index.opening import current_fingerprint
 from retrieval.index.prepare import Progress
 from retrieval.index.rows import fingerprint

@@ -44,7 +44,7 @@ def _print(line: dict[str, Any]) -> None:
 
 
 def _reindex(settings: Settings) -> dict[str, Any]:
-    from api.indexing import build_from_settings
+    from api.indexing.build import build_from_settings
 
     _, report = build_from_settings(settings, progress=_Lines())
     made = {"unchanged": report.unchanged, "embedded": report.embedded, "reused": report.reused}
@@ -52,16 +52,16 @@ def _reindex(settings: Settings) -> dict[str, Any]:
 
 
 def _rollback(settings: Settings) -> dict[str, Any]:
-    from retrieval.build import rollback
+    from retrieval.index.build import rollback
 
     return asdict(rollback(settings.index_uri, token=settings.index.token.get_secret_value()))
 
 
 async def _expand(request: Expand, settings: Settings) -> dict[str, Any]:
-    from api.expanding import write_expansions
-    from api.expansion_file import ExpansionFile
+    from api.expansion.file import ExpansionFile
+    from api.expansion.writing import write_expansions
     from api.providers.factory import open_providers
-    from retrieval.corpus import read_corpus
+    from retrieval.corpus.faq import read_corpus
     from retrieval.tokenizer import KoreanTokenizer
 
     if request.provider not in settings.providers.endpoints:

@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
-from api.broker import AWAY, Broker
 from api.errors import NotFound, StateUnavailable
 from api.jobs.records import JobLost, JobRecords
 from api.jobs.runner import run_job
+from api.state.broker import AWAY, Broker
 
 log = structlog.get_logger(__name__)
 _RETRY_S = 1.0

@@ -1,6 +1,6 @@
 """The provider without a model: answers with the FAQ's own sentences, cited.
 
-Knows how to stream a composed answer; choosing and laying out sentences is `retrieval/compose.py`'s.
+Knows how to stream a composed answer; choosing and laying out sentences is `retrieval/quoting/compose.py`'s.
 Follows no instructions, invents nothing and asks nobody.
 """
 
@@ -11,8 +11,8 @@ from collections.abc import AsyncGenerator
 
 from api.events import Usage
 from api.providers.base import Chunk, GenerationOptions
-from retrieval.compose import compose
 from retrieval.prompt import GroundedPrompt
+from retrieval.quoting.compose import compose
 from retrieval.tokenizer import KoreanTokenizer
 
 NOTHING_FOUND = "죄송하지만 FAQ에서 이 질문에 대한 답을 찾지 못했습니다."

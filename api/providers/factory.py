@@ -31,8 +31,8 @@ async def open_providers(
         probes: dict[str, Probe] = {}
         aliases: dict[str, ModelAlias] = {}
         for name, endpoint in chosen.endpoints.items():
-            from api.providers.openai_compatible import OpenAICompatible
-            from api.providers.upstream import Upstream
+            from api.providers.openai.pool import Upstream
+            from api.providers.openai.provider import OpenAICompatible
 
             upstream = await stack.enter_async_context(
                 Upstream(

@@ -15,14 +15,14 @@ from typing import Any, Protocol
 
 import structlog
 
+from api.conversation.memory import Memory, RememberedTurn
 from api.errors import ApiError, ProviderTimeout, SearchUnavailable, StateUnavailable
 from api.events import Delta, ProviderSwitched, TurnCompleted, TurnEvent, TurnFailed, TurnStarted
-from api.memory import Memory, RememberedTurn
-from api.state.event_log import LeaseLost
-from api.state.records import SavedTurn
-from api.state.sessions import memory_of
-from api.state.turns import INTERRUPTED, Claim, TurnRecords
-from api.turns.base import TurnRequest
+from api.turns.event_log import LeaseLost
+from api.turns.records import INTERRUPTED, Claim, TurnRecords
+from api.turns.runners.base import TurnRequest
+from api.turns.saved import SavedTurn
+from api.turns.sessions import memory_of
 from api.turns.signals import Reason, Signals
 from api.turns.transcript import Transcript
 from api.turns.writer import EventWriter, patiently

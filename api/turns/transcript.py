@@ -20,8 +20,8 @@ from api.events import (
     TurnStarted,
     Verdict,
 )
-from api.state.records import SavedTurn, now
-from api.turns.base import TurnRequest
+from api.turns.runners.base import TurnRequest
+from api.turns.saved import SavedTurn, now
 
 _CITATION = re.compile(r"\[(\d{1,3})\]")
 

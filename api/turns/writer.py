@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from api.errors import StateUnavailable
 from api.events import TurnEvent
-from api.state.event_log import EventLog
+from api.turns.event_log import EventLog
 
 T = TypeVar("T")
 _MOST_PENDING = 512

@@ -1,7 +1,7 @@
 """Fits an embedder's vectors to a domain: one matrix for questions, one for passages.
 
 They are trained so that the ways of asking for one FAQ, its title and its answer come together and other
-FAQs move away. Knows no index; `retrieval/adapter_training.py` makes the matrices.
+FAQs move away. Knows no index; `retrieval/training/adapter.py` makes the matrices.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.corpus import Faq
+from retrieval.corpus.faq import Faq
 
 View = Literal["question", "answer", "expansion"]
 VIEWS: tuple[View, ...] = ("question", "answer", "expansion")

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.corpus import Faq
+from retrieval.corpus.faq import Faq
 from retrieval.errors import IndexMismatch
 from retrieval.index.base import LEGS, VIEWS, Candidate, IndexQuery, Leg, View
 from retrieval.index.bm25 import Bm25Statistics, Postings

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from retrieval.corpus import Faq
+from retrieval.corpus.faq import Faq
 from retrieval.index.base import VIEWS, Candidate, IndexQuery
-from retrieval.index.info import BuildInfo
 from retrieval.index.memory import MemoryIndex
 from retrieval.index.milvus_schema import MAX_WINDOW, collection_name
 from retrieval.index.milvus_store import MilvusStore, failures
-from retrieval.index.rows import IndexRows, faq_from_json
+from retrieval.index.rows import BuildInfo, IndexRows, faq_from_json
 
 _IDS_PER_QUERY = 200
 _NOT_LOADED = 101

@@ -19,8 +19,8 @@ from urllib.parse import urlparse
 from retrieval.errors import IndexMissing, IndexUnavailable
 from retrieval.index import milvus_schema as schema
 from retrieval.index.bm25 import Bm25Statistics
-from retrieval.index.info import BuildInfo
 from retrieval.index.lite import LiteServer
+from retrieval.index.rows import BuildInfo
 
 _INSERT = 500
 _READ = 2_000

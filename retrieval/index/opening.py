@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 
 from retrieval.errors import IndexMissing
-from retrieval.index.info import BuildInfo
 from retrieval.index.memory import MemoryIndex
 from retrieval.index.milvus import MilvusIndex, read_rows
 from retrieval.index.milvus_store import MilvusStore, local_path
+from retrieval.index.rows import BuildInfo
 from retrieval.index.snapshot import read_current, read_snapshot, write_current, write_snapshot
 
 _log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""What an index holds: one row per view of a FAQ, and the key that names a build.
+"""What an index holds: one row per view of a FAQ, the key that names a build, and its record.
 
 Knows how a FAQ becomes rows and how a row is keyed; knows no store, no embedder and no scoring.
 """
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.corpus import Faq
+from retrieval.corpus.faq import Faq
+from retrieval.errors import IndexMismatch
 from retrieval.index.base import View
 
 SCHEMA = 2
@@ -114,3 +115,57 @@ def fingerprint(
     for faq in faqs:
         digest.update(json.dumps(list(expansions.get(faq.id, ()))).encode() + b"\0")
     return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class BuildInfo:
+    """What a build was made of.
+
+    Attributes:
+        fingerprint: names the build.
+        embedder, tokenizer: names with versions, as the index needs them at search time.
+        dim: size of the dense vectors.
+        sparse: whether learned lexical weights take the place of BM25.
+        faqs, expansions, rows: how many.
+        rows_per_faq: the most rows one FAQ has in one view.
+        source: name of the corpus file.
+        corpus: the corpus' own fingerprint.
+        created: ISO 8601, UTC.
+        schema: version of the stored layout.
+    """
+
+    fingerprint: str
+    embedder: str
+    tokenizer: str
+    dim: int
+    sparse: bool
+    faqs: int
+    expansions: int
+    rows: int
+    rows_per_faq: int
+    source: str
+    corpus: str
+    created: str
+    schema: int = SCHEMA
+
+    def check(self, uri: str, *, embedder: str, tokenizer: str, fingerprint: str | None = None) -> None:
+        """Compares the build with what the settings need.
+
+        Args:
+            uri: of the index, for the message.
+            embedder: name of the embedder in use.
+            tokenizer: version of the tokenizer in use.
+            fingerprint: the build the settings' corpus would give, where it is known.
+
+        Raises:
+            IndexMismatch: the build does not fit; the message names the command that mends it.
+        """
+        pairs = [
+            ("layout", str(self.schema), str(SCHEMA)),
+            ("embedder", self.embedder, embedder),
+            ("tokenizer", self.tokenizer, tokenizer),
+            ("build", self.fingerprint, fingerprint or self.fingerprint),
+        ]
+        for what, found, expected in pairs:
+            if found != expected:
+                raise IndexMismatch(uri, expected=f"{what} {expected}", found=f"{what} {found}")

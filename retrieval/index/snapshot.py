@@ -18,8 +18,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.index.info import BuildInfo
-from retrieval.index.rows import IndexRows, faq_from_json, faq_json
+from retrieval.index.rows import BuildInfo, IndexRows, faq_from_json, faq_json
 
 
 def read_current(path: Path) -> BuildInfo | None:

@@ -14,16 +14,16 @@ import httpx
 import pytest
 import uvloop
 
-from api.broker import AWAY, Broker, open_broker
+from api.state.broker import AWAY, Broker, open_broker
 from tests.api.live import ROOT, SMARTSTORE, Live, environment, serve
-from tests.api.queue_kit import AMQP, QUEUE, delete_queues
+from tests.api.turns.queue_kit import AMQP, QUEUE, delete_queues
 
 
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """What talks to the network itself is tested on both loops: the server runs on uvloop."""
-    if item.path.name == "test_upstream.py":
+    if item.path.name == "test_pool.py":
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
 

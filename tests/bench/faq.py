@@ -65,15 +65,15 @@ async def ask_all(port: int, asked: list[str], pid: int) -> tuple[float, float, 
 
 def steps(asked: list[str]) -> dict[str, float]:
     """Mean CPU milliseconds of each step of a turn, one after another in this process."""
-    from api.context import ContextResolver
-    from api.followups import FollowUps
-    from api.memory import Memory
+    from api.conversation.context import ContextResolver
+    from api.conversation.followups import FollowUps
+    from api.conversation.memory import Memory
     from api.providers.base import GenerationOptions, full_answer
     from api.providers.extractive import Extractive
     from api.services import open_searcher
     from api.settings import load_settings
     from retrieval.prompt import ground, load_system_prompt
-    from retrieval.scope import ScopeClassifier
+    from retrieval.scope.classifier import ScopeClassifier
 
     searcher = open_searcher(load_settings())
     resolver, scope = ContextResolver(searcher), ScopeClassifier.load()

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from tests.browser.scripts import FAQ, Script, script_for
 
-STATIC = Path(__file__).parents[2] / "api" / "static"
+STATIC = Path(__file__).parents[2] / "api" / "web" / "static"
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

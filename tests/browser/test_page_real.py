@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.api.live import ROOT, SMARTSTORE, environment, serve
-from tests.api.upstream import MODEL, upstream_in_thread
+from tests.api.providers.upstream import MODEL, upstream_in_thread
 from tests.browser.conftest import DESKTOP, PHONE, NewPage, finish, send, until
 from tests.browser.cuttable import CuttableProxy
 from tests.browser.test_page_looks import violations

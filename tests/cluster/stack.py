@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.api.upstream import Upstream, upstream_in_thread
+from tests.api.providers.upstream import Upstream, upstream_in_thread
 from tests.cluster.servers import Milvus, RabbitMQ, Redis, free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from retrieval.corpus import faq_id
+from retrieval.corpus.faq import faq_id
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"

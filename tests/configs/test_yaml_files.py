@@ -12,8 +12,8 @@ import pytest
 from api.settings import Settings
 from finetune.config import load_config as load_finetune
 from finetune.preflight import check
-from serving.command import plan, resolve_shape
-from serving.config import load_config as load_serving
+from serving.launch.command import plan, resolve_shape
+from serving.launch.config import load_config as load_serving
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"

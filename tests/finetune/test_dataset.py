@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from finetune.config import Config
+from finetune.data.encoding import read_examples
+from finetune.data.examples import Example
+from finetune.data.overlap import Overlap, normalise, said_lines
 from finetune.dataset import SIDES, Dataset, build, said, write
-from finetune.encoding import read_examples
-from finetune.examples import Example
-from finetune.overlap import Overlap, normalise, said_lines
-from retrieval.corpus import read_corpus
+from retrieval.corpus.faq import read_corpus
 from retrieval.prompt import NOT_FOUND, REFUSAL, Exchange, ground, load_system_prompt
 from tests.finetune.conftest import ROOT, tiny_config
 

@@ -11,8 +11,8 @@ import pytest
 
 from finetune.errors import DataError, ServiceError
 from finetune.evaluate import evaluate
-from finetune.served import Case, Turn, measure, play, read_cases
-from finetune.verdict import judge
+from finetune.judging.served import Case, Turn, measure, play, read_cases
+from finetune.judging.verdict import judge
 
 
 class Api(BaseHTTPRequestHandler):

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from finetune.overlap import Overlap, normalise, said_lines
-from finetune.splitting import alike_groups, split_faqs
-from retrieval.corpus import Faq
+from finetune.data.overlap import Overlap, normalise, said_lines
+from finetune.data.splitting import alike_groups, split_faqs
+from retrieval.corpus.faq import Faq
 
 LINE = "구매확정이 된 주문도 반품할 수 있나요?"
 

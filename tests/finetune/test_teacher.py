@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from finetune.config import Teacher
+from finetune.data.teacher import Rewriter, fault
 from finetune.errors import ServiceError
-from finetune.teacher import Rewriter, fault
 
 SOURCE = (
     "[배송] 발송기한을 넘기면 어떻게 되나요?\n"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from finetune.adapter import NAME, check_fits, read_card
-from finetune.encoding import IGNORED, encode, encode_all, read_examples
+from finetune.data.encoding import IGNORED, encode, encode_all, read_examples
 from finetune.errors import BaseMismatch, DataError, FinetuneError
 from finetune.shape import read_shape
 from tests.finetune.conftest import ROOT, Learnt, tiny_config
@@ -97,7 +97,7 @@ def test_card_tells_where_the_adapter_comes_from(learnt: Learnt) -> None:
 
 
 def test_packing_fills_the_rows_and_changes_no_loss(learnt: Learnt) -> None:
-    from finetune.losses import token_loss
+    from finetune.judging.losses import token_loss
 
     model, tokenizer = load(learnt.base, learnt.adapter)
     examples = read_examples(learnt.config.data.folder / "train.jsonl")
@@ -111,7 +111,7 @@ def test_packing_leaves_less_than_5_per_cent_unfilled(learnt: Learnt) -> None:
     from trl import pack_dataset
 
     from finetune.base_model import open_tokenizer
-    from finetune.encoding import fill_share
+    from finetune.data.encoding import fill_share
     from finetune.train import as_dataset
 
     tokenizer = open_tokenizer(str(learnt.base))
@@ -140,7 +140,7 @@ def test_trainer_gives_the_same_loss_packed_and_unpacked(learnt: Learnt, tmp_pat
 
 
 def run(learnt: Learnt, folder: Path, training: dict[str, object], **options: Any) -> tuple[Any, Any]:
-    from finetune.curves import read_curves
+    from finetune.judging.curves import read_curves
     from finetune.train import train
 
     _, config = part(learnt, folder, training)
@@ -214,7 +214,7 @@ def test_export_refuses_another_base_of_the_same_shape(learnt: Learnt, tmp_path:
 
 def test_base_fingerprint_is_the_one_that_serving_computes(learnt: Learnt) -> None:
     from finetune.adapter import base_fingerprint
-    from serving.adapter_files import base_fingerprint as served
+    from serving.registry.adapter import base_fingerprint as served
 
     assert (
         read_card(learnt.adapter)["base_fingerprint"] == base_fingerprint(learnt.base) == served(learnt.base)

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.build import build_index
-from retrieval.corpus import Corpus, read_corpus
+from retrieval.corpus.expansions import read_expansions
+from retrieval.corpus.faq import Corpus, read_corpus
 from retrieval.embedders.e5 import E5Small
-from retrieval.expansions import read_expansions
 from retrieval.index.base import LEGS
+from retrieval.index.build import build_index
 from retrieval.index.opening import open_index
-from retrieval.ranker import Ranker
+from retrieval.ranking.ranker import Ranker
 from retrieval.search import Searcher
 from retrieval.tokenizer import KoreanTokenizer
 

@@ -12,7 +12,7 @@ import shutil
 import struct
 from pathlib import Path
 
-from serving.adapter_files import Adapter, read_adapter
+from serving.registry.adapter import Adapter, read_adapter
 
 
 def misnamed(adapter: Adapter, registry: Path) -> Adapter:

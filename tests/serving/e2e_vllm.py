@@ -23,10 +23,10 @@ import httpx
 import openai
 import yaml
 
-from serving.adapter_files import Adapter, read_adapter
-from serving.pointer import read_pointer
+from serving.registry.adapter import Adapter, read_adapter
+from serving.registry.pointer import read_pointer
 from serving.vllm_api import Vllm
-from tests.api.upstream import ANSWER, MODEL
+from tests.api.providers.upstream import ANSWER, MODEL
 from tests.serving.broken import halved, misnamed, rebased
 from tests.serving.e2e_kit import ROOT, Broken, Workshop, ask, free_port, need, process, wait_for
 
@@ -252,7 +252,7 @@ def run(shop: Workshop, *, keep: bool) -> None:
             shop.smartstore("index", "build")
         serve = (sys.executable, "-m", "api.cli", "serve", "--port", str(api_port))
         api = f"http://127.0.0.1:{api_port}"
-        small = (sys.executable, "-m", "tests.api.upstream", "--port", str(upstream_port))
+        small = (sys.executable, "-m", "tests.api.providers.upstream", "--port", str(upstream_port))
         with process(shop, "openai.log", *small), process(shop, "api.log", *serve) as server:
             with step("API ready"):
                 ready = shop.folder / "api.log"

@@ -19,12 +19,12 @@ import pytest
 
 from api.providers.model_alias import ModelAlias
 from finetune.adapter import base_fingerprint as trained_fingerprint
-from serving.adapter_files import base_fingerprint, check_modules, check_name, read_adapter
 from serving.adapters import Adapters
 from serving.errors import AdapterError, CanaryFailed, ServerFailed, ServingError
-from serving.pointer import Pointer, read_pointer
-from serving.preflight import make_plan
-from serving.shape import read_shape
+from serving.launch.preflight import make_plan
+from serving.registry.adapter import base_fingerprint, check_modules, check_name, read_adapter
+from serving.registry.pointer import Pointer, read_pointer
+from serving.registry.shape import read_shape
 from serving.vllm_api import Vllm
 from tests.serving.broken import halved, misnamed
 
@@ -257,7 +257,7 @@ def test_adapter_in_service_cannot_be_removed(adapters: Adapters, registry: Path
 def test_launch_loads_what_is_in_service_and_refuses_a_foreign_base(
     adapters: Adapters, registry: Path, base: Path, tmp_path: Path
 ) -> None:
-    from serving.config import Config
+    from serving.launch.config import Config
 
     name = publish(registry, base, rank=12)
     adapters.promote(name)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from serving.adapter_files import Adapter, Canary, check_modules
 from serving.benchmark import Load, Measured, bench_command, main, table
-from serving.config import load_config
 from serving.dummy import write_adapter
-from serving.shape import read_shape
+from serving.launch.config import load_config
+from serving.registry.adapter import Adapter, Canary, check_modules
+from serving.registry.shape import read_shape
 
 ROOT = Path(__file__).resolve().parents[2]
 LORA = ROOT / "configs/serving/qwen3-32b-lora.yaml"

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from serving.command import lora_rank, plan
-from serving.config import Config, load_config
 from serving.errors import CannotServe, ConfigError
-from serving.launch import main
-from serving.preflight import make_plan
-from serving.shape import read_shape
+from serving.launch.command import lora_rank, plan
+from serving.launch.config import Config, load_config
+from serving.launch.preflight import make_plan
+from serving.launch.supervisor import main
+from serving.registry.shape import read_shape
 
 ROOT = Path(__file__).resolve().parents[2]
 LORA = ROOT / "configs/serving/qwen3-32b-lora.yaml"

@@ -1,0 +1,141 @@
+"""Who is calling, and what they may do.
+
+Where keys are required, every request needs one; elsewhere (a server that listens on loopback
+alone) everybody on this machine is the one caller `local`. Knows headers, keys and scopes; not
+what is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.requests import HTTPConnection
+from starlette.types import Scope as ASGIScope
+
+from api.access.keys import PREFIX, SCOPES, Key, Keys, Scope
+from api.access.loopback import is_loopback
+from api.access.rate_limits import RateLimits, TurnSlots
+from api.errors import Forbidden, Unauthorized
+
+KEY_SUBPROTOCOL = "smartstore.key."
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The owner of sessions and turns.
+
+    Attributes:
+        id: the key's id or `local`; opaque, and safe to log.
+        scopes: what the caller may do.
+        key: None for who needs none; it has no limits then.
+    """
+
+    id: str
+    scopes: frozenset[Scope] = frozenset(SCOPES)
+    key: Key | None = None
+
+    def may(self, scope: Scope) -> None:
+        """Raises `Forbidden` where the key lacks `scope`."""
+        if scope not in self.scopes:
+            raise Forbidden(f"이 API 키에는 '{scope}' 권한이 없습니다.")
+
+
+LOCAL = Caller("local")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The door.
+
+    Attributes:
+        keys: recognises callers.
+        rates: requests a minute.
+        slots: turns at the same time.
+        required: nobody comes in without a key.
+    """
+
+    keys: Keys
+    rates: RateLimits
+    slots: TurnSlots
+    required: bool
+
+    async def identify(self, scope: ASGIScope) -> Caller:
+        """The caller that a connection's `Authorization` header names.
+
+        Where no key is required, clients that insist on sending one may send anything that is not
+        one of ours; browsers are let in from pages of this machine alone, so that no foreign page
+        can ask in its visitor's name.
+
+        Raises:
+            Unauthorized: no key, an unknown or a revoked one.
+            Forbidden: a foreign page, where no key protects the server.
+            StateUnavailable: the key cannot be looked up.
+        """
+        headers = dict(scope["headers"])
+        kind, _, text = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        text = text.strip() if kind.lower() == "bearer" else ""
+        if not text and scope["type"] == "websocket":
+            text = _offered(scope.get("subprotocols", ()))
+        if not text.startswith(PREFIX) and not self.required and _on_this_machine(scope):
+            origin = headers.get(b"origin", b"").decode("latin-1")
+            if origin and not _own_page(origin, headers.get(b"host", b"").decode("latin-1")):
+                raise Forbidden(f"'{origin[:80]}' 페이지에서는 이 서버를 사용할 수 없습니다.")
+            return LOCAL
+        if not text:
+            raise Unauthorized("API 키가 필요합니다. 'Authorization: Bearer <키>' 헤더로 보내 주세요.")
+        key = await self.keys.recognise(text)
+        if key is None:
+            raise Unauthorized("알 수 없거나 폐기된 API 키입니다.")
+        return Caller(key.id, key.scopes, key)
+
+    async def admit(self, caller: Caller, scope: Scope) -> Caller:
+        """Lets the caller do one thing of `scope`.
+
+        Raises:
+            Forbidden: the key lacks the scope.
+            TooMany: its minute is used up.
+        """
+        caller.may(scope)
+        if caller.key is not None:
+            await self.rates.take(caller.key)
+        return caller
+
+
+async def authorise(connection: HTTPConnection) -> Caller:
+    """The caller of a request for the chat: the dependency of every such route."""
+    return await _authorised(connection, "chat")
+
+
+async def authorise_admin(connection: HTTPConnection) -> Caller:
+    """The caller of a request that changes what everybody gets: jobs, indexes, adapters."""
+    return await _authorised(connection, "admin")
+
+
+async def _authorised(connection: HTTPConnection, scope: Scope) -> Caller:
+    access: Access = connection.app.state.services.access
+    return await access.admit(await access.identify(connection.scope), scope)
+
+
+def _on_this_machine(scope: ASGIScope) -> bool:
+    """Both ends of the connection are here, whatever address the settings name.
+
+    uvicorn puts the client that a proxy on this machine tells of into `client`.
+    """
+    ends = (scope.get("client"), scope.get("server"))
+    return all(end is None or end[1] is None or is_loopback(end[0]) for end in ends)
+
+
+def _own_page(origin: str, host: str) -> bool:
+    try:
+        parts = urlsplit(origin)
+        return parts.netloc == host and is_loopback(parts.hostname or "")
+    except ValueError:
+        return False
+
+
+def _offered(subprotocols: Iterable[str]) -> str:
+    """Browsers cannot set headers of a WebSocket, so the key may come as `smartstore.key.<key>`."""
+    named = [name for name in subprotocols if name.startswith(KEY_SUBPROTOCOL)]
+    return named[0].removeprefix(KEY_SUBPROTOCOL) if named else ""

@@ -1,0 +1,1 @@
+"""Clients of the API: the terminal, the recorded scenarios, the latency benchmark."""

@@ -1,0 +1,75 @@
+"""Measures turns as a reader sees them: time to the first delta, and the server's own steps.
+
+Knows a `ChatClient`, not where it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+import numpy as np
+
+from api.client.chat_clients import ChatClient
+from api.errors import InvalidRequest
+from api.events import Delta, TurnCompleted
+from api.turns.start import Question
+
+_WARM_UP = "스토어 이름은 어떻게 바꾸나요?"
+
+
+def questions_of(path: Path, count: int) -> list[str]:
+    """`count` different questions, evenly spread over the file (or the folder's largest file).
+
+    Reads evaluation cases (`query`) and expansions (`queries`, the first of each).
+
+    Raises:
+        InvalidRequest: the file holds no question.
+    """
+    file = max(path.glob("*.jsonl"), key=lambda p: p.stat().st_size) if path.is_dir() else path
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    found = dict.fromkeys(row["query"] if "query" in row else row["queries"][0] for row in rows)
+    if not found:
+        raise InvalidRequest(f"{file} holds no question")
+    every = max(1, len(found) // count)
+    return list(found)[::every][:count]
+
+
+async def measure(
+    client: ChatClient, questions: Iterable[str], *, provider: str | None = None
+) -> dict[str, list[float]]:
+    """Asks each question in a session of its own; milliseconds by step.
+
+    `first delta` and `whole turn` are the reader's clock, the other steps the server's.
+    """
+    async for _ in client.ask(Question(_WARM_UP, provider=provider)):
+        pass
+    times: defaultdict[str, list[float]] = defaultdict(list)
+    for text in questions:
+        started, first = time.perf_counter(), 0.0
+        async with aclosing(client.ask(Question(text, provider=provider))) as events:
+            async for event in events:
+                if isinstance(event, Delta) and not first:
+                    first = time.perf_counter() - started
+                    times["first delta"].append(first * 1000)
+                elif isinstance(event, TurnCompleted):
+                    for step, ms in event.timings_ms.items():
+                        times[f"  {step}"].append(ms)
+        times["whole turn"].append((time.perf_counter() - started) * 1000)
+    return dict(times)
+
+
+def summarise(times: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+    """Median, 95th percentile and maximum of each step."""
+    return {
+        step: {
+            "p50": round(float(np.percentile(values, 50)), 2),
+            "p95": round(float(np.percentile(values, 95)), 2),
+            "max": round(max(values), 2),
+        }
+        for step, values in times.items()
+    }

@@ -1,0 +1,132 @@
+"""A conversation on a terminal: prompts, streams, shows sources and numbered follow-ups.
+
+Knows how a turn looks to a person; asks through a `ChatClient`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+
+from rich.console import Console
+
+from api.client.chat_clients import ChatClient
+from api.errors import ApiError
+from api.events import (
+    Delta,
+    ProviderSwitched,
+    QuestionRewritten,
+    Sources,
+    Suggestion,
+    Suggestions,
+    TurnCompleted,
+    TurnEvent,
+    TurnFailed,
+    TurnStarted,
+)
+from api.turns.start import Question
+
+HELP = "번호: 제안된 질문하기 · /provider 이름: 답변 방식 바꾸기 · /new: 새 대화 · /quit: 끝내기"
+
+
+class Terminal:
+    """One conversation with one person."""
+
+    def __init__(
+        self, client: ChatClient, console: Console, *, provider: str | None, session_id: str | None
+    ) -> None:
+        self._client, self._console = client, console
+        self._provider, self.session_id = provider, session_id
+        self._offers: tuple[Suggestion, ...] = ()
+        self._sources = Sources(sources=())
+        self._turn_id = ""
+
+    async def converse(self) -> None:
+        """Reads and answers lines until the person leaves."""
+        self._console.print(HELP, style="dim")
+        while True:
+            try:
+                line = (await asyncio.to_thread(self._console.input, "\n[bold]질문>[/bold] ")).strip()
+            except (EOFError, KeyboardInterrupt):
+                return
+            if line in ("/quit", "/exit"):
+                return
+            if line:
+                await self._take(line)
+
+    async def _take(self, line: str) -> None:
+        """Carries out a command, a follow-up's number, or a question."""
+        word, _, rest = line.partition(" ")
+        if word == "/new":
+            self.session_id, self._offers = None, ()
+            self._console.print("새 대화를 시작합니다.", style="dim")
+        elif word == "/provider":
+            await self._switch(rest.strip())
+        elif word.startswith("/"):
+            self._console.print(HELP, style="dim")
+        elif line.isdigit() and 1 <= int(line) <= len(self._offers):
+            question = self._offers[int(line) - 1].question
+            self._console.print(question, style="italic", markup=False)
+            await self.ask(question)
+        else:
+            await self.ask(line)
+
+    async def _switch(self, name: str) -> None:
+        names = await self._client.providers()
+        if name not in names:
+            self._console.print(f"사용할 수 있는 provider: {', '.join(names)}", style="yellow")
+            return
+        self._provider = name
+        self._console.print(f"이제 {name}이(가) 답합니다.", style="dim")
+
+    async def ask(self, text: str) -> bool:
+        """Asks and shows the answer as it comes; True when it was completed. Ctrl+C stops it."""
+        completed = False
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        try:
+            async for event in self._client.ask(Question(text, self.session_id, self._provider)):
+                self._show(event)
+                completed = completed or isinstance(event, TurnCompleted)
+        except ApiError as exc:
+            self._console.print(exc.message, style="red", markup=False)
+        finally:
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_signal_handler(signal.SIGINT)
+        return completed
+
+    def _interrupt(self) -> None:
+        self._stopping = asyncio.create_task(self._client.stop(self._turn_id))
+
+    def _show(self, event: TurnEvent) -> None:
+        show = self._console.print
+        match event:
+            case TurnStarted(turn_id=turn_id, session_id=session_id):
+                self._turn_id, self.session_id = turn_id, session_id
+                self._sources, self._offers = Sources(sources=()), ()
+            case QuestionRewritten(standalone=standalone):
+                show(f"→ {standalone}", style="dim", markup=False)
+            case Sources():
+                self._sources = event
+            case Delta(text=text):
+                show(text, end="", markup=False, soft_wrap=True)
+            case ProviderSwitched(to=to, reason=reason):
+                show(f"\n({reason}: {to}이(가) 처음부터 다시 답합니다)", style="yellow", markup=False)
+            case Suggestions(suggestions=offers):
+                self._offers = offers
+            case TurnCompleted(citations=cited):
+                self._close(cited)
+            case TurnFailed(message=message):
+                show(f"\n{message}", style="red", markup=False)
+
+    def _close(self, cited: tuple[int, ...]) -> None:
+        """The cited sources and the follow-ups, below the answer."""
+        show = self._console.print
+        show()
+        for source in self._sources.sources:
+            if source.n in cited:
+                show(f"  [{source.n}] {source.question}", style="dim", markup=False, soft_wrap=True)
+        for n, offer in enumerate(self._offers, start=1):
+            show(f"  {n}) {offer.text}", style="cyan", markup=False, soft_wrap=True)

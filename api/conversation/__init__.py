@@ -1,0 +1,1 @@
+"""One turn, stateless: from a question and its memory to an answer as events."""

@@ -1,0 +1,209 @@
+"""One turn: question in, events out. Stateless: the memory comes in, nothing is stored here.
+
+    history -> standalone question -> hybrid search -> scope verdict -> grounded prompt
+            -> provider stream -> citations -> follow-ups -> turn.completed
+
+Knows no HTTP, no Redis and no queue; runners store what it yields.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field, replace
+
+from api.conversation.citations import CitationFilter
+from api.conversation.context import ContextResolver, Resolution
+from api.conversation.followups import FollowUps
+from api.conversation.memory import Memory
+from api.conversation.rewriting import QuestionRewriter
+from api.events import (
+    REFUSAL,
+    Delta,
+    ProviderSwitched,
+    QuestionRewritten,
+    Source,
+    Sources,
+    Suggestions,
+    TurnCompleted,
+    TurnEvent,
+    TurnStarted,
+    Usage,
+    Verdict,
+)
+from api.providers.base import Chunk
+from api.providers.choice import Providers, Switched
+from api.turns.runners.base import TurnRequest
+from retrieval.prompt import NOT_FOUND as NOT_FOUND
+from retrieval.prompt import Exchange, GroundedPrompt, ground
+from retrieval.scope.classifier import ScopeClassifier
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What is known of the answer so far."""
+
+    verdict: Verdict
+    provider: str
+    text: str = ""
+    citations: CitationFilter | None = None
+    usage: Usage = Usage()
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings_ms[step] = round((time.perf_counter() - started) * 1000, 2)
+
+
+class Conversation:
+    """Answers turns from the FAQ.
+
+    Args:
+        context: makes the question standalone and searches.
+        scope: judges whether the FAQ can answer it.
+        followups: suggests what to ask next.
+        providers: who writes the answer.
+        rewriter: lets an LLM read follow-ups; None leaves them to the rule.
+        system: the instructions of the grounded prompt.
+        passages: how many FAQs the prompt holds.
+        max_answer_tokens: bound on an answer, in tokens.
+    """
+
+    def __init__(
+        self,
+        *,
+        context: ContextResolver,
+        scope: ScopeClassifier,
+        followups: FollowUps,
+        providers: Providers,
+        rewriter: QuestionRewriter | None = None,
+        system: str,
+        passages: int = 4,
+        max_answer_tokens: int = 700,
+    ) -> None:
+        self._context, self._scope, self._followups = context, scope, followups
+        self.providers, self._rewriter = providers, rewriter
+        self._system, self._passages, self._max_tokens = system, passages, max_answer_tokens
+
+    async def answer(self, request: TurnRequest, memory: Memory) -> AsyncGenerator[TurnEvent]:
+        """Yields the events of one turn, `turn.started` first and `turn.completed` last.
+
+        Closing the iterator stops the provider. Raises `ApiError` where no answer is possible.
+        """
+        provider = self.providers.get(request.provider)
+        started = time.perf_counter()
+        yield TurnStarted(
+            turn_id=request.turn_id, session_id=request.session_id,
+            provider=provider.name, model=self.providers.model_of(provider.name, request.session_id),
+        )  # fmt: skip
+        draft = _Draft(verdict="answered", provider=provider.name)
+        with draft.timed("context"):
+            resolution = await asyncio.to_thread(self._context.resolve, request.question, memory)
+        if resolution.followup and provider.llm and self._rewriter is not None:
+            with draft.timed("rewrite"):
+                resolution = await self._rewritten(self._rewriter, request, memory, resolution)
+        draft.timings_ms.update({k: round(v, 2) for k, v in resolution.result.timings_ms.items()})
+        if resolution.standalone != request.question:
+            yield QuestionRewritten(standalone=resolution.standalone)
+        with draft.timed("verdict"):
+            judged = self._scope.judge(resolution.standalone, resolution.result, followup=resolution.followup)
+        draft.verdict = judged.verdict
+        async with aclosing(self._write(request, memory, resolution, draft)) as writing:
+            async for event in writing:
+                if isinstance(event, Delta) and "first_delta" not in draft.timings_ms:
+                    draft.timings_ms["first_delta"] = round((time.perf_counter() - started) * 1000, 2)
+                yield event
+        with draft.timed("suggestions"):
+            suggestions = await asyncio.to_thread(
+                self._followups.suggest, resolution.result, judged, memory, resolution.standalone
+            )
+        yield Suggestions(suggestions=suggestions)
+        draft.timings_ms["total"] = round((time.perf_counter() - started) * 1000, 2)
+        yield self._completed(draft, resolution)
+
+    async def _rewritten(
+        self, rewriter: QuestionRewriter, request: TurnRequest, memory: Memory, by_rule: Resolution
+    ) -> Resolution:
+        """The follow-up as the turn's own LLM reads it; as the rule reads it where that fails."""
+        provider = self.providers.get(request.provider).name
+        standalone = await rewriter.rewrite(
+            provider, request.question, memory.exchanges(), session=request.session_id
+        )
+        if standalone is None:
+            return by_rule
+        return await asyncio.to_thread(self._context.search, standalone, followup=True)
+
+    async def _write(
+        self, request: TurnRequest, memory: Memory, resolution: Resolution, draft: _Draft
+    ) -> AsyncGenerator[TurnEvent]:
+        """The answer's text: the fixed refusal, the honest not-found, or the provider's stream."""
+        if draft.verdict != "answered":
+            draft.text = REFUSAL if draft.verdict == "off_topic" else NOT_FOUND
+            yield Delta(text=draft.text)
+            return
+        prompt = self._prompt(request, memory, resolution)
+        hits = resolution.result.hits[: self._passages]
+        yield Sources(
+            sources=tuple(
+                Source(n=n, faq_id=hit.faq.id, question=hit.faq.question,
+                       categories=hit.faq.categories, score=round(hit.score, 4))
+                for n, hit in enumerate(hits, start=1)
+            )
+        )  # fmt: skip
+        with draft.timed("answer"):
+            async for event in self._generate(request, prompt, draft):
+                yield event
+
+    async def _generate(
+        self, request: TurnRequest, prompt: GroundedPrompt, draft: _Draft
+    ) -> AsyncGenerator[TurnEvent]:
+        """The provider's stream with its citations checked; a switch starts the text again."""
+        options = replace(
+            request.options,
+            max_tokens=request.options.max_tokens or self._max_tokens,
+            session=request.session_id,
+        )
+        draft.citations = CitationFilter(len(prompt.passages))
+        async with aclosing(self.providers.stream(draft.provider, prompt, options)) as stream:
+            async for item in stream:
+                match item:
+                    case Switched(from_=old, to=new, reason=reason, silent=silent):
+                        draft.provider, draft.text = new, ""
+                        draft.citations = CitationFilter(len(prompt.passages))
+                        if not silent:
+                            yield ProviderSwitched(from_=old, to=new, reason=reason)
+                    case Chunk(text=text, usage=usage):
+                        draft.usage = usage or draft.usage
+                        if shown := draft.citations.feed(text):
+                            draft.text += shown
+                            yield Delta(text=shown)
+        if rest := draft.citations.flush():
+            draft.text += rest
+            yield Delta(text=rest)
+
+    def _prompt(self, request: TurnRequest, memory: Memory, resolution: Resolution) -> GroundedPrompt:
+        """The grounded prompt; history given by the caller replaces the session's."""
+        given = request.history
+        history = tuple(Exchange(q, a) for q, a in given) if given is not None else memory.exchanges()
+        faqs = [hit.faq for hit in resolution.result.hits[: self._passages]]
+        return ground(
+            request.question, faqs, system=self._system, history=history, standalone=resolution.standalone
+        )
+
+    def _completed(self, draft: _Draft, resolution: Resolution) -> TurnCompleted:
+        return TurnCompleted(
+            answer=draft.text,
+            verdict=draft.verdict,
+            citations=tuple(draft.citations.cited) if draft.citations else (),
+            dropped_citations=draft.citations.dropped if draft.citations else 0,
+            usage=draft.usage,
+            timings_ms=draft.timings_ms,
+            index=resolution.result.fingerprint,
+            provider=draft.provider,
+        )

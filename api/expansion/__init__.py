@@ -1,0 +1,1 @@
+"""Other ways of asking for each FAQ, written by an LLM."""

@@ -1,0 +1,72 @@
+"""Reads and checks what a model wrote as other ways of asking for a FAQ.
+
+Knows the shape asked for in `configs/prompts/expand.ko.md`; does not know who wrote it, nor what is
+done with a reply that cannot be used.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+
+from retrieval.corpus.cleaning import clean_title
+from retrieval.corpus.faq import Faq
+
+# Bounds in characters; the bundled expansions lie within 14..56 and 4..22.
+NATURAL_CHARS = (8, 80)
+SHORT_CHARS = (3, 40)
+_HANGUL = re.compile(r"[가-힣]")
+_FOREIGN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
+
+
+class BadReply(Exception):
+    """The reply cannot be used; the message says why, in Korean, for the model's second attempt."""
+
+
+def read_reply(text: str, faq: Faq) -> tuple[str, str]:
+    """Returns the natural and the short query of a reply, on one line each.
+
+    Raises:
+        BadReply: no such JSON object, or a query that is no Korean question of the length asked for,
+            repeats the title, or repeats the other one.
+    """
+    natural, short = _queries(text)
+    _check("첫째 질문", natural, NATURAL_CHARS, faq)
+    _check("둘째 질문", short, SHORT_CHARS, faq)
+    if _letters(natural) == _letters(short):
+        raise BadReply("두 질문이 같습니다")
+    return natural, short
+
+
+def _queries(text: str) -> tuple[str, str]:
+    # Models like to wrap the object in a code fence or a sentence.
+    start = text.find("{")
+    try:
+        found = json.JSONDecoder().raw_decode(text, start)[0] if start >= 0 else None
+    except (ValueError, RecursionError):
+        found = None
+    queries = found.get("queries") if isinstance(found, dict) else None
+    if not isinstance(queries, list) or len(queries) != 2 or not all(isinstance(q, str) for q in queries):
+        raise BadReply('{"queries": ["첫째 질문", "둘째 질문"]} 모양의 JSON이 아닙니다')
+    natural, short = map(clean_title, queries)
+    return natural, short
+
+
+def _check(which: str, query: str, bounds: tuple[int, int], faq: Faq) -> None:
+    least, most = bounds
+    if not least <= len(query) <= most:
+        raise BadReply(f"{which}이 {len(query)}자입니다. {least}~{most}자여야 합니다")
+    letters = sum(character.isalpha() for character in query)
+    hangul = len(_HANGUL.findall(query))
+    if hangul < 2 or hangul * 5 < letters:
+        raise BadReply(f"{which}이 한국어가 아닙니다")
+    if set(_FOREIGN.findall(query)) - set(_FOREIGN.findall(faq.question + faq.answer)):
+        raise BadReply(f"{which}에 한자나 일본어가 있습니다")
+    if _letters(query) in (_letters(faq.question), _letters(faq.body_question)):
+        raise BadReply(f"{which}이 제목과 같습니다")
+
+
+def _letters(text: str) -> str:
+    """Text without case, spaces and punctuation, so that near copies compare equal."""
+    return "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if c.isalnum())

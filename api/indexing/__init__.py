@@ -1,0 +1,1 @@
+"""Building the index from the settings, and following a new build."""

@@ -1,0 +1,56 @@
+"""Builds the index that the settings describe: for the command and for jobs alike. Blocking."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from api.settings import Settings
+from retrieval.corpus.expansions import read_expansions
+from retrieval.corpus.faq import Corpus, read_corpus
+from retrieval.embedders.base import Embedder
+from retrieval.embedders.factory import open_embedder
+from retrieval.index.build import BuildReport, build_index
+from retrieval.index.prepare import Progress
+from retrieval.tokenizer import KoreanTokenizer
+
+
+def embedder_of(settings: Settings) -> Embedder:
+    """The embedder that the settings name. Raises `EmbedderError`."""
+    chosen = settings.embedder
+    return open_embedder(
+        chosen.name,
+        model=chosen.model,
+        base_url=chosen.base_url,
+        api_key=chosen.api_key.get_secret_value(),
+        dim=chosen.dim,
+        device=chosen.device,
+    )
+
+
+def build_from_settings(
+    settings: Settings, *, progress: Progress, faq: Path | None = None, expansions: Path | None = None
+) -> tuple[Corpus, BuildReport]:
+    """Reads the corpus and builds its index.
+
+    Args:
+        settings: where everything is.
+        progress: told how far each step is.
+        faq: another FAQ file than the settings' one.
+        expansions: another file or folder of expansions.
+
+    Raises:
+        CorpusError: a file cannot be used.
+        IndexUnavailable: Milvus failed.
+    """
+    corpus = read_corpus(faq or settings.path(settings.corpus.faq))
+    known = read_expansions(expansions or settings.path(settings.corpus.expansions))
+    report = build_index(
+        corpus,
+        known,
+        embedder_of(settings),
+        KoreanTokenizer(),
+        settings.index_uri,
+        progress=progress,
+        token=settings.index.token.get_secret_value(),
+    )
+    return corpus, report

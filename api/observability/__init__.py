@@ -1,0 +1,1 @@
+"""Logs, metrics and traces: they look at events and requests."""

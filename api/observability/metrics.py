@@ -1,0 +1,113 @@
+"""Prometheus metrics of turns and HTTP requests. Knows names and labels, not how turns work."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from api.conversation.memory import Memory
+from api.events import ProviderSwitched, TurnCompleted, TurnEvent, TurnFailed, Usage
+
+if TYPE_CHECKING:
+    from api.turns.run import Conversation
+    from api.turns.runners.base import TurnRequest
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.3, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_CHILDREN = 512
+
+
+class Metrics:
+    """The metrics of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.http_requests = Counter(
+            "smartstore_http_requests", "HTTP requests", ("method", "route", "status"), registry=registry
+        )
+        self.http_seconds = Histogram(
+            "smartstore_http_seconds", "Time to the response's first byte", ("route",),
+            buckets=_SECONDS, registry=registry,
+        )  # fmt: skip
+        self.turns = Counter("smartstore_turns", "Finished turns", ("provider", "verdict"), registry=registry)
+        self.turn_errors = Counter("smartstore_turn_errors", "Failed turns", ("code",), registry=registry)
+        self.turns_running = Gauge("smartstore_turns_running", "Turns running here", registry=registry)
+        self.turns_followed = Gauge("smartstore_turns_followed", "Readers served here", registry=registry)
+        self.queue_depth = Gauge(
+            "smartstore_queue_depth", "Messages that wait", ("queue",), registry=registry
+        )
+        self.queue_age = Gauge(
+            "smartstore_queue_age_seconds", "Wait of the turn taken last", registry=registry
+        )
+        self.first_delta = Histogram(
+            "smartstore_first_delta_seconds", "Turn start to the first piece of the answer", ("provider",),
+            buckets=_SECONDS, registry=registry,
+        )  # fmt: skip
+        self.steps = Histogram(
+            "smartstore_step_seconds", "Time in each step of a turn", ("step",),
+            buckets=_SECONDS, registry=registry,
+        )  # fmt: skip
+        self.switches = Counter(
+            "smartstore_provider_switches", "Fallbacks seen by readers", ("from_", "to", "reason"),
+            registry=registry,
+        )  # fmt: skip
+        self.tokens = Counter("smartstore_tokens", "Tokens used", ("provider", "kind"), registry=registry)
+        self.cost = Counter("smartstore_cost_usd", "Cost in US dollars", ("provider",), registry=registry)
+        self.cache_hits = Counter("smartstore_answer_cache_hits", "Answers from the cache", registry=registry)
+        # Finding a labelled child costs more than counting with it.
+        self._requests = lru_cache(_CHILDREN)(self.http_requests.labels)
+        self._request_seconds = lru_cache(_CHILDREN)(self.http_seconds.labels)
+        self._tokens = lru_cache(_CHILDREN)(self.tokens.labels)
+        self._cost = lru_cache(_CHILDREN)(self.cost.labels)
+
+    def request(self, method: str, route: str, status: int, first_byte_s: float) -> None:
+        """Counts an HTTP request and the seconds to its first byte."""
+        self._requests(method, route, status).inc()
+        self._request_seconds(route).observe(first_byte_s)
+
+    def used(self, provider: str, usage: Usage) -> None:
+        """Counts what an answer cost."""
+        self._tokens(provider, "prompt").inc(usage.prompt_tokens)
+        self._tokens(provider, "completion").inc(usage.completion_tokens)
+        self._cost(provider).inc(usage.cost_usd)
+
+    def observe(self, event: TurnEvent) -> None:
+        """Counts what an event tells."""
+        match event:
+            case TurnCompleted():
+                self._completed(event)
+            case TurnFailed(code=code):
+                self.turn_errors.labels(code).inc()
+            case ProviderSwitched(from_=old, to=new, reason=reason):
+                self.switches.labels(old, new, reason).inc()
+            case _:
+                pass
+
+    def _completed(self, event: TurnCompleted) -> None:
+        self.turns.labels(event.provider, event.verdict).inc()
+        for step, ms in event.timings_ms.items():
+            if step == "first_delta":
+                self.first_delta.labels(event.provider).observe(ms / 1000)
+            else:
+                self.steps.labels(step).observe(ms / 1000)
+        self.used(event.provider, event.usage)
+        if event.cached:
+            self.cache_hits.inc()
+
+
+class ObservedConversation:
+    """A conversation whose events are counted as they pass."""
+
+    def __init__(self, conversation: Conversation, metrics: Metrics) -> None:
+        self._conversation, self._metrics = conversation, metrics
+
+    async def answer(self, request: TurnRequest, memory: Memory) -> AsyncGenerator[TurnEvent]:
+        """The conversation's events, unchanged."""
+        with self._metrics.turns_running.track_inprogress():
+            async with aclosing(self._conversation.answer(request, memory)) as events:
+                async for event in events:
+                    self._metrics.observe(event)
+                    yield event

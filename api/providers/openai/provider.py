@@ -1,0 +1,252 @@
+"""The provider for any OpenAI-compatible server: OpenAI, vLLM and others, by configuration alone.
+
+Streams `POST /chat/completions`. Tries again only before the first token, and never for longer
+than that token may take. Knows neither conversations nor which provider stands in for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from api.errors import ProviderError, ProviderRejected, ProviderTimeout
+from api.masking import mask_personal_data
+from api.providers.base import Chunk, GenerationOptions
+from api.providers.model_alias import ModelAlias
+from api.providers.openai.chunks import BadChunk, Completion, Price
+from api.providers.openai.connection import Response
+from api.providers.openai.events import EventStream, EventTooLong
+from api.providers.openai.pool import Upstream
+from api.providers.retry import backoff, retry_after
+from api.settings import ENV_PREFIX, Endpoint
+from retrieval.prompt import Exchange, GroundedPrompt
+
+log = structlog.get_logger(__name__)
+_DEFAULT_MAX_TOKENS = 2048
+_AGAIN = frozenset({408, 409, 425, 429})
+_END_S = 1.0
+_DRAIN_S = 0.1
+_PROBE_S = 2.0
+_LONGEST_LIST = 2**22
+
+
+class OpenAICompatible:
+    """Answers through one endpoint.
+
+    Args:
+        name: what settings and requests call it.
+        endpoint: where it is, what it runs, and how long it may take.
+        upstream: open connections to it.
+        mask: replace personal data before text leaves for a third party.
+        alias: what the endpoint's model stands for, where that can change.
+    """
+
+    llm = True
+
+    def __init__(
+        self,
+        name: str,
+        endpoint: Endpoint,
+        upstream: Upstream,
+        *,
+        mask: bool = True,
+        alias: ModelAlias | None = None,
+    ) -> None:
+        self.name, self.model, self.third_party = name, endpoint.model, endpoint.third_party
+        self.endpoint, self.upstream = endpoint, upstream
+        self._mask = mask and endpoint.third_party
+        self._alias = alias
+        self.price = Price(endpoint.usd_per_million_input, endpoint.usd_per_million_output)
+
+    def served(self, session: str | None = None) -> str:
+        """The model that answers this session: `model`, or what it stands for."""
+        return self._alias.resolve(session) if self._alias else self.model
+
+    async def stream(self, prompt: GroundedPrompt, options: GenerationOptions) -> AsyncGenerator[Chunk]:
+        """Streams the answer; every chunk carries the usage so far.
+
+        Raises:
+            ProviderTimeout: no first token, or no further one, in time.
+            ProviderRejected: the server refuses the request; trying again cannot help.
+            ProviderError: it cannot be reached, fails, or breaks off.
+        """
+        self.check_key()
+        body = self._body(_masked(prompt) if self._mask else prompt, options)
+        deadline = asyncio.get_running_loop().time() + self.endpoint.first_token_timeout_s
+        attempt, shown = 0, False
+        while True:
+            try:
+                async with aclosing(self._attempt(body, deadline)) as chunks:
+                    async for chunk in chunks:
+                        shown = shown or bool(chunk.text)
+                        yield chunk
+                return
+            except ProviderError as exc:
+                wait = backoff(attempt, exc.retry_after)
+                late = asyncio.get_running_loop().time() + wait >= deadline
+                if shown or late or not exc.retryable or attempt >= self.endpoint.max_retries:
+                    raise
+                log.info("provider_retry", provider=self.name, error=exc.message, wait_s=round(wait, 2))
+            attempt += 1
+            await asyncio.sleep(wait)
+
+    async def probe(self) -> None:
+        """Asks the server for its models; raises `ProviderError` where it cannot answer questions."""
+        self.check_key()
+        try:
+            async with asyncio.timeout(_PROBE_S):
+                response = await self.upstream.send("GET", "/models")
+                with response:
+                    listed = await response.read_up_to(_LONGEST_LIST) if response.status == 200 else b""
+                    if response.status not in (200, 404, 405):
+                        raise await self._refusal(response)
+        except TimeoutError as exc:
+            raise self._late("상태 확인에") from exc
+        names, model = _model_ids(listed), self.served()
+        if names and model not in names:
+            raise ProviderRejected(self.name, f"'{self.name}' 서버에 모델 '{model}'이(가) 없습니다.")
+
+    async def _attempt(self, body: dict[str, Any], deadline: float) -> AsyncGenerator[Chunk]:
+        """One request; `deadline` (loop time) is for its first token."""
+        completion, loop = self._completion(body), asyncio.get_running_loop()
+        between_s = self.endpoint.between_tokens_timeout_s
+        content = json.dumps(body, ensure_ascii=False).encode()
+        try:
+            async with asyncio.timeout_at(deadline):
+                response = await self.upstream.send("POST", "/chat/completions", body=content)
+        except TimeoutError as exc:
+            raise self._late("첫 응답을") from exc
+        visible = False
+        with response:
+            await self._check(response)
+            events = EventStream(response)
+            while not completion.overlong:
+                data = await self._next(events, completion, deadline)
+                if data is None:
+                    break
+                seen, over = completion.progress, (completion.ended, completion.done)
+                text = self._read(completion, data)
+                if (completion.ended, completion.done) != over:
+                    # Usage may follow; and a response read to its end leaves its connection reusable.
+                    deadline = loop.time() + (_DRAIN_S if completion.done else _END_S)
+                elif completion.progress > seen:
+                    deadline = loop.time() + between_s
+                if text:
+                    visible = True
+                    yield Chunk(text, completion.usage())
+            else:
+                log.warning("provider_overlong", provider=self.name, pieces=completion.progress)
+                completion.ended = True
+            if not completion.ended:
+                raise ProviderError(self.name, f"'{self.name}'의 답변이 중간에 끊겼습니다.")
+            rest = completion.rest()
+            if not visible and not rest:
+                raise ProviderError(self.name, f"'{self.name}'이(가) 빈 답변을 보냈습니다.")
+            yield Chunk(rest, completion.usage())
+
+    def _completion(self, body: dict[str, Any]) -> Completion:
+        chars = sum(len(message["content"]) for message in body["messages"])
+        bound = int(body.get(self.endpoint.max_tokens_field) or _DEFAULT_MAX_TOKENS)
+        return Completion(chars, bound, self.price, opens_thinking=self.endpoint.opens_thinking)
+
+    async def _next(self, events: EventStream, completion: Completion, deadline: float) -> bytes | None:
+        """The next event; None at the end. Once the answer is complete, nothing fails any more."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await events.next()
+        except (TimeoutError, ProviderError) as exc:
+            if completion.ended:
+                return None
+            if isinstance(exc, ProviderError):
+                raise
+            raise self._late("다음 응답을" if completion.progress else "첫 응답을") from exc
+        except EventTooLong as exc:
+            raise self._unreadable("an endless line") from exc
+
+    def _read(self, completion: Completion, data: bytes) -> str:
+        try:
+            return completion.read(data)
+        except BadChunk as exc:
+            raise self._unreadable(str(exc)) from exc
+
+    async def _check(self, response: Response) -> None:
+        """Raises what a status or content type other than a stream's means."""
+        if response.status != 200:
+            raise await self._refusal(response)
+        if response.content_type != "text/event-stream":
+            raise self._unreadable(f"content type {response.content_type}")
+
+    async def _refusal(self, response: Response) -> ProviderError:
+        status = response.status
+        try:
+            async with asyncio.timeout(_END_S):
+                told = mask_personal_data((await response.read_up_to(2048)).decode(errors="replace"))
+        except TimeoutError:
+            told = ""
+        log.warning("provider_refused", provider=self.name, status=status, told=told[:500])
+        spent = status == 429 and "insufficient_quota" in told
+        if (status in _AGAIN or status >= 500) and not spent:
+            reason = "요청이 많아" if status == 429 else "오류가 나서"
+            return ProviderError(
+                self.name,
+                f"'{self.name}' 서버에 {reason} 답하지 못했습니다(HTTP {status}).",
+                retry_after=retry_after(response.header),
+            )
+        return ProviderRejected(self.name, f"'{self.name}' 서버가 요청을 거절했습니다(HTTP {status}).")
+
+    def _unreadable(self, what: str) -> ProviderError:
+        log.warning("provider_unreadable", provider=self.name, received=mask_personal_data(what))
+        return ProviderError(self.name, f"'{self.name}'이(가) 읽을 수 없는 답변을 보냈습니다.")
+
+    def _late(self, what: str) -> ProviderTimeout:
+        return ProviderTimeout(self.name, f"'{self.name}'이(가) {what} 제때 보내지 않았습니다.")
+
+    def check_key(self) -> None:
+        """Raises `ProviderRejected` where the endpoint needs a key and has none."""
+        if self.third_party and not self.endpoint.api_key.get_secret_value():
+            variable = f"{ENV_PREFIX}PROVIDERS__ENDPOINTS__{self.name.upper()}__API_KEY"
+            raise ProviderRejected(
+                self.name, f"provider '{self.name}'의 API 키가 없습니다. {variable}를 설정해 주세요."
+            )
+
+    def _body(self, prompt: GroundedPrompt, options: GenerationOptions) -> dict[str, Any]:
+        """The request's body; the endpoint's extra body comes last, and its nulls remove fields."""
+        given = {
+            "model": self.served(options.session),
+            "messages": prompt.messages(),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            self.endpoint.max_tokens_field: options.max_tokens or _DEFAULT_MAX_TOKENS,
+            "temperature": options.temperature,
+            "top_p": options.top_p,
+            "stop": list(options.stop) or None,
+            "seed": options.seed,
+            "user": options.user,
+        } | self.endpoint.extra_body
+        return {key: value for key, value in given.items() if value is not None}
+
+
+def _masked(prompt: GroundedPrompt) -> GroundedPrompt:
+    """The prompt without the seller's personal data; the FAQ is public and stays as it is."""
+    return replace(
+        prompt,
+        question=mask_personal_data(prompt.question),
+        standalone=mask_personal_data(prompt.standalone),
+        history=tuple(
+            Exchange(mask_personal_data(e.question), mask_personal_data(e.answer)) for e in prompt.history
+        ),
+    )
+
+
+def _model_ids(listed: bytes) -> set[str]:
+    """The ids in a model list; empty where it is none."""
+    try:
+        return {str(model["id"]) for model in json.loads(listed)["data"]}
+    except (ValueError, TypeError, KeyError):
+        return set()

@@ -1,0 +1,1 @@
+"""Who runs a turn: this process, or a worker behind RabbitMQ."""

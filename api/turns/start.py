@@ -1,0 +1,105 @@
+"""A question becomes a turn: checked, put into a session, recorded once, started.
+
+The one way in for SSE, WebSocket, OpenAI route and terminal. Knows no wire format.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import string
+from dataclasses import dataclass
+
+from api.access.auth import Caller
+from api.errors import InvalidRequest
+from api.providers.base import GenerationOptions
+from api.services import Services
+from api.turns.records import Begun
+from api.turns.runners.base import TurnRequest
+from api.turns.saved import new_turn_id
+
+_BLANK = string.whitespace + "\u00a0\u200b\u200c\u200d\u3000\ufeff"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a caller asks.
+
+    Attributes:
+        text: the question as typed.
+        session_id: the conversation to continue; None begins one.
+        provider: overrides the session's provider, and becomes it.
+        idempotency_key: the same key gives the same turn.
+        options: sampling options.
+        history: exchanges that the caller tells; the turn has no session then.
+    """
+
+    text: str
+    session_id: str | None = None
+    provider: str | None = None
+    idempotency_key: str = ""
+    options: GenerationOptions = GenerationOptions()
+    history: tuple[tuple[str, str], ...] | None = None
+
+    def fingerprint(self) -> str:
+        """What must be equal where an Idempotency-Key is."""
+        parts = [self.text, self.session_id, self.provider]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def check_question(text: str, *, max_chars: int) -> str:
+    """The question without outer blanks. Raises `InvalidRequest` when blank or over-long."""
+    text = text.strip(_BLANK)
+    if not text:
+        raise InvalidRequest("질문이 비어 있습니다. 궁금한 내용을 입력해 주세요.")
+    if len(text) > max_chars:
+        raise InvalidRequest(f"질문이 {len(text):,}자입니다. {max_chars:,}자까지 보낼 수 있습니다.")
+    return text
+
+
+async def ask(services: Services, caller: Caller, question: Question) -> Begun:
+    """Starts the turn, or finds the one that this Idempotency-Key started before.
+
+    Raises:
+        InvalidRequest: blank or over-long question, malformed session id, unknown provider.
+        NotFound: no such session of this caller.
+        Conflict: the Idempotency-Key came with another question before.
+        TooMany: as many turns of this key run as may.
+        Overloaded: too many turns run.
+    """
+    settings = services.settings
+    text = check_question(question.text, max_chars=settings.server.max_question_chars)
+    services.providers.get(question.provider)
+    chosen, session_id = question.provider or "", ""
+    if question.history is not None:
+        pass
+    elif question.session_id is not None:
+        session = await services.sessions.get(question.session_id, owner=caller.id)
+        if chosen and chosen != session.provider:
+            await services.sessions.choose_provider(session.session_id, chosen, owner=caller.id)
+        chosen, session_id = chosen or session.provider, session.session_id
+    else:
+        session = await services.sessions.create(owner=caller.id, provider=chosen)
+        session_id = session.session_id
+    request = TurnRequest(
+        turn_id=new_turn_id(),
+        session_id=session_id,
+        question=text,
+        provider=services.providers.get(chosen or None).name,
+        options=question.options,
+        history=question.history,
+        trace=services.tracing.carry(),
+    )
+    if caller.key is not None:
+        await services.access.slots.enter(caller.key, request.turn_id)
+    begun = await services.turns.begin(
+        request,
+        owner=caller.id,
+        idempotency_key=question.idempotency_key,
+        fingerprint=question.fingerprint(),
+    )
+    if begun.created:
+        await services.runner.start(request)
+    elif caller.key is not None:
+        await services.access.slots.leave(caller.key, request.turn_id)
+    return begun

@@ -1,0 +1,1 @@
+"""HTTP in: routes, problem bodies, server-sent events, the page."""

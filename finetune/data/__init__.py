@@ -1,0 +1,1 @@
+"""Examples for training: splitting, negatives, teacher, encoding."""

@@ -1,0 +1,1 @@
+"""Judging an adapter: losses and verdicts."""

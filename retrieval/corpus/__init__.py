@@ -1,0 +1,1 @@
+"""Reading a FAQ corpus and its expansions."""

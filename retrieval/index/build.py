@@ -1,0 +1,262 @@
+"""Builds an index: a corpus in, a finished and checked collection behind the alias out.
+
+Knows the order of the steps; does not know how vectors are made, how Milvus stores them, nor how anything
+is searched later. The store is open only while it is read and written, not during the minutes in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from retrieval.corpus.faq import Corpus
+from retrieval.embedders.base import Embedder
+from retrieval.errors import CorpusError, IndexMissing, IndexUnavailable
+from retrieval.index.bm25 import Bm25Statistics
+from retrieval.index.milvus_schema import MAX_BYTES, collection_name
+from retrieval.index.milvus_store import MilvusStore, failures, local_path
+from retrieval.index.prepare import Known, Prepared, Progress, prepare
+from retrieval.index.rows import SCHEMA, BuildInfo, IndexRows, ViewText, faq_json, fingerprint, view_texts
+from retrieval.index.snapshot import write_current, write_snapshot
+from retrieval.tokenizer import KoreanTokenizer
+
+_SAMPLE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build did.
+
+    Attributes:
+        info: the record of the build that is now current.
+        unchanged: the store already held this build; it was put into service if it was not.
+        embedded: texts embedded now.
+        reused: rows whose vector was taken over from the build before, or from an equal text.
+        dropped: fingerprints of builds removed.
+        seconds: duration of each step.
+    """
+
+    info: BuildInfo
+    unchanged: bool = False
+    embedded: int = 0
+    reused: int = 0
+    dropped: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+class _Clock:
+    """Seconds since the last mark, by step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = perf_counter()
+
+    def mark(self, step: str) -> None:
+        now = perf_counter()
+        self.seconds[step] = now - self._last
+        self._last = now
+
+
+def _silent(step: str, done: int, total: int) -> None:
+    """The progress callback of callers that have none."""
+
+
+def build_index(
+    corpus: Corpus,
+    expansions: Mapping[str, Sequence[str]],
+    embedder: Embedder,
+    tokenizer: KoreanTokenizer,
+    uri: str,
+    *,
+    progress: Progress = _silent,
+    token: str = "",
+) -> BuildReport:
+    """Writes a build of `corpus`, checks it and moves the alias to it.
+
+    The build before is kept for `rollback`, older ones are dropped. Texts that the current build
+    already holds are not embedded again. A failure at any step leaves the current build in service.
+
+    Args:
+        corpus: the FAQs.
+        expansions: other ways of asking, by FAQ id; those of unknown ids are left out.
+        embedder: makes the vectors.
+        tokenizer: makes the search terms.
+        uri: a Milvus Lite file (created if missing) or a server's address.
+        progress: told how far each step is.
+        token: the server's credentials.
+
+    Raises:
+        CorpusError: a FAQ is too long to be stored.
+        EmbedderError: texts could not be embedded.
+        IndexUnavailable: Milvus failed, or the build does not find what was put into it.
+    """
+    clock = _Clock()
+    name = fingerprint(corpus.faqs, expansions, embedder=embedder.name, tokenizer=tokenizer.version)
+    views = view_texts(corpus.faqs, expansions)
+    payloads = _payloads(corpus)
+    with MilvusStore(uri, token=token) as store:
+        finished = {info.fingerprint: info for info in store.builds()}
+        if name in finished:
+            if store.current() != name:
+                store.activate(name)
+            _note(uri, finished[name])
+            return BuildReport(finished[name], unchanged=True)
+        known = _known(store, embedder, tokenizer)
+    clock.mark("read")
+    prepared = prepare(views, embedder, tokenizer, known, progress)
+    clock.mark("embed")
+    info = _info(name, corpus, views, prepared, (embedder.name, tokenizer.version))
+    with MilvusStore(uri, token=token) as store:
+        _write(store, info, views, prepared, payloads, progress)
+        clock.mark("store")
+        before = store.current()
+        store.activate(name)
+        dropped = store.prune([name, *([before] if before else [])])
+    rows = _columns(views, prepared, corpus)
+    _note(uri, info, rows)
+    clock.mark("activate")
+    reused = len(views) - prepared.embedded
+    return BuildReport(info, False, prepared.embedded, reused, tuple(dropped), clock.seconds)
+
+
+def rollback(uri: str, *, token: str = "") -> BuildInfo:
+    """Puts the build before back into service; a second call undoes the first. Returns its record.
+
+    Raises:
+        IndexMissing: there is no other build to go back to.
+        IndexUnavailable: Milvus failed.
+    """
+    with MilvusStore(uri, token=token) as store:
+        current = store.current()
+        others = [info for info in store.builds() if info.fingerprint != current]
+        if not others:
+            raise IndexMissing(uri, "there is no earlier build to go back to")
+        store.activate(others[0].fingerprint)
+    _note(uri, others[0])
+    return others[0]
+
+
+def _note(uri: str, info: BuildInfo, rows: IndexRows | None = None) -> None:
+    path = local_path(uri)
+    if path is not None:
+        if rows is not None:
+            write_snapshot(path, rows, info)
+        write_current(path, info)
+
+
+def _payloads(corpus: Corpus) -> dict[str, str]:
+    payloads = {faq.id: faq_json(faq) for faq in corpus.faqs}
+    for faq in corpus.faqs:
+        size = len(payloads[faq.id].encode())
+        if size > MAX_BYTES:
+            reason = f"{faq.question!r} takes {size:,} bytes, {MAX_BYTES:,} is the most that can be stored."
+            raise CorpusError(corpus.source, reason, hint="Split its answer.")
+    return payloads
+
+
+def _known(store: MilvusStore, embedder: Embedder, tokenizer: KoreanTokenizer) -> Known:
+    try:
+        info = store.build()
+    except IndexMissing:
+        return Known()
+    known = Known()
+    if info.schema != SCHEMA:
+        return known
+    fields = ["text_hash"]
+    if info.embedder == embedder.name:
+        fields += ["dense", "lexical"] if info.sparse else ["dense"]
+    if info.tokenizer == tokenizer.version:
+        fields.append("tokens")
+    for row in store.read(info, fields) if len(fields) > 1 else []:
+        if "dense" in fields:
+            known.dense[row["text_hash"]] = np.asarray(row["dense"], np.float32)
+        if "lexical" in fields:
+            known.sparse[row["text_hash"]] = dict(row["lexical"])
+        if "tokens" in fields:
+            known.tokens[row["text_hash"]] = tuple(row["tokens"].split())
+    return known
+
+
+def _info(
+    name: str, corpus: Corpus, views: Sequence[ViewText], prepared: Prepared, versions: tuple[str, str]
+) -> BuildInfo:
+    per_faq: dict[tuple[str, str], int] = {}
+    for view in views:
+        per_faq[view.faq_id, view.view] = per_faq.get((view.faq_id, view.view), 0) + 1
+    return BuildInfo(
+        fingerprint=name,
+        embedder=versions[0],
+        tokenizer=versions[1],
+        dim=prepared.vectors.dense.shape[1],
+        sparse=prepared.vectors.sparse is not None,
+        faqs=len(corpus.faqs),
+        expansions=sum(view.view == "expansion" for view in views),
+        rows=len(views),
+        rows_per_faq=max(per_faq.values()),
+        source=corpus.source.name,
+        corpus=corpus.fingerprint,
+        created=datetime.now(UTC).isoformat(timespec="microseconds"),
+    )
+
+
+def _write(
+    store: MilvusStore,
+    info: BuildInfo,
+    views: Sequence[ViewText],
+    prepared: Prepared,
+    payloads: Mapping[str, str],
+    progress: Progress,
+) -> None:
+    progress("store", 0, len(views))
+    rows: list[dict[str, Any]] = []
+    for n, view in enumerate(views):
+        row = {
+            "id": view.key,
+            "row": n,
+            "faq_id": view.faq_id,
+            "view": view.view,
+            "text_hash": view.text_hash,
+            "payload": payloads[view.faq_id] if view.view == "question" else "",
+            "dense": prepared.vectors.dense[n],
+            "tokens": " ".join(prepared.tokens[n]),
+        }
+        if prepared.vectors.sparse is not None:
+            row["lexical"] = prepared.vectors.sparse[n]
+        rows.append(row)
+    store.create(info.fingerprint, info.dim, sparse=info.sparse)
+    store.insert(info.fingerprint, rows)
+    _check(store, info, views, prepared)
+    store.finish(info, Bm25Statistics.of(prepared.tokens))
+    progress("store", len(views), len(views))
+
+
+def _check(store: MilvusStore, info: BuildInfo, views: Sequence[ViewText], prepared: Prepared) -> None:
+    found = store.count(info.fingerprint)
+    if found != info.rows:
+        raise IndexUnavailable(store.uri, f"holds {found} rows of {info.rows} written; build it again")
+    step = max(1, len(views) // _SAMPLE)
+    dense = prepared.vectors.dense
+    with failures(store.uri):
+        for n in range(0, len(views), step):
+            hits = store.client.search(
+                collection_name(info.fingerprint), [dense[n].tolist()], anns_field="dense", limit=1
+            )
+            if not hits[0] or abs(hits[0][0]["distance"] - float(dense[n] @ dense[n])) > 1e-3:
+                raise IndexUnavailable(store.uri, f"does not find row {views[n].key}; build it again")
+
+
+def _columns(views: Sequence[ViewText], prepared: Prepared, corpus: Corpus) -> IndexRows:
+    return IndexRows(
+        keys=tuple(view.key for view in views),
+        faq_ids=tuple(view.faq_id for view in views),
+        views=tuple(view.view for view in views),
+        dense=prepared.vectors.dense,
+        tokens=prepared.tokens,
+        sparse=prepared.vectors.sparse,
+        faqs=corpus.by_id,
+    )

@@ -1,0 +1,1 @@
+"""Answers without an LLM: whole parts of FAQs, laid out."""

@@ -1,0 +1,1 @@
+"""Putting candidates in order."""

@@ -1,0 +1,1 @@
+"""Training of ranker, adapter, scope and dependence from the corpus."""

@@ -1,0 +1,129 @@
+"""Trains how much a question leans on its conversation, on dialogues made from the corpus.
+
+A dialogue is two FAQs: where they are neighbours, the second one's expansion loses the words the first one
+has already said, as a speaker drops them; where they are unrelated it is asked in full. Knows scikit-learn
+(the `calibrate` extra; not needed to answer); does not know sessions.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.corpus.faq import Faq
+from retrieval.scope.classifier import ScopeClassifier
+from retrieval.scope.dependence import FEATURES, dependence_features
+from retrieval.training.held_out import HeldOut
+
+_OPENINGS = ("그럼 ", "그러면 ", "그건 ", "근데 ", "거기 ", "그리고 ", "")
+_OPENED = 0.35
+_NEAR = 12
+
+
+@dataclass(frozen=True, slots=True)
+class AskedAfter:
+    """A question after a FAQ was answered.
+
+    Attributes:
+        before, asked: the two FAQs.
+        number: which expansion of `asked` it was made from.
+        text: the question.
+        leans: whether it lost words that `before` has said.
+    """
+
+    before: Faq
+    asked: Faq
+    number: int
+    text: str
+    leans: bool
+
+
+def dialogues(corpus: HeldOut, *, count: int = 1400, seed: int = 7) -> list[AskedAfter]:
+    """Makes about `count` pairs, a third of them changes of topic."""
+    rng = random.Random(seed)
+    faqs = [faq for faq in corpus.faqs if corpus.expansions[faq.id]]
+    if len(faqs) < 2:
+        return []
+    made = []
+    for before in rng.sample(faqs, min(count, len(faqs))):
+        asked = rng.choice(_neighbours(corpus, before, faqs))
+        number = rng.randrange(len(corpus.expansions[asked.id]))
+        text = _dropped(corpus, before, corpus.expansions[asked.id][number])
+        if text:
+            opening = rng.choice(_OPENINGS) if rng.random() < _OPENED else ""
+            made.append(AskedAfter(before, asked, number, opening + text, True))
+    for _ in range(len(made) // 2):
+        before, asked = rng.sample(faqs, 2)
+        number = rng.randrange(len(corpus.expansions[asked.id]))
+        made.append(AskedAfter(before, asked, number, corpus.expansions[asked.id][number], False))
+    return made
+
+
+def train_gate(corpus: HeldOut, pairs: Sequence[AskedAfter], scope: ScopeClassifier) -> dict[str, Any]:
+    """Fits the gate; returns what `context.json` holds.
+
+    Raises:
+        ValueError: there are too few pairs of either kind.
+    """
+    labels = np.array([pair.leans for pair in pairs])
+    if min(labels.sum(), (~labels).sum()) < 10:
+        raise ValueError("too few FAQs with expansions to make dialogues from")
+    values = np.stack(list(_features(corpus, pairs, scope)))
+    coef, intercept, accuracy = _fit(values, labels)
+    return {
+        "pairs": len(pairs),
+        "balanced_accuracy": round(accuracy, 3),
+        "coef": {feature: round(float(c), 5) for feature, c in zip(FEATURES, coef, strict=True)},
+        "intercept": round(intercept, 5),
+    }
+
+
+def save_gate(stored: dict[str, Any], path: Path) -> None:
+    """Writes `context.json`."""
+    path.write_text(json.dumps(stored, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _features(
+    corpus: HeldOut, pairs: Sequence[AskedAfter], scope: ScopeClassifier
+) -> Iterator[NDArray[np.float64]]:
+    for pair in pairs:
+        result = corpus.without(pair.number).search(pair.text)
+        judged = scope.judge(pair.text, result, followup=False)
+        yield dependence_features(pair.text, result, judged.probabilities)
+
+
+def _fit(values: NDArray[np.float64], labels: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float, float]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import cross_val_score
+
+    mean, scale = values.mean(axis=0), np.where(values.std(axis=0) > 0, values.std(axis=0), 1.0)
+    scaled = (values - mean) / scale
+    model = LogisticRegression(class_weight="balanced", max_iter=500)
+    accuracy = float(cross_val_score(model, scaled, labels, cv=5, scoring="balanced_accuracy").mean())
+    model.fit(scaled, labels)
+    coef = model.coef_[0] / scale
+    return coef, float(model.intercept_[0] - coef @ mean), accuracy
+
+
+def _neighbours(corpus: HeldOut, faq: Faq, faqs: Sequence[Faq]) -> list[Faq]:
+    """What the FAQ's title finds, and what shares its tag."""
+    near = [hit.faq for hit in corpus.full.search(faq.question, limit=_NEAR).hits]
+    near += [other for other in faqs if faq.categories and other.categories[:1] == faq.categories[:1]][:_NEAR]
+    found = [other for other in near if other.id != faq.id and corpus.expansions[other.id]]
+    return found or [other for other in faqs if other.id != faq.id]
+
+
+def _dropped(corpus: HeldOut, before: Faq, question: str) -> str:
+    """`question` without the words whose terms `before` has said; empty where nothing fits."""
+    tokens = corpus.full.tokenizer.tokens
+    said = set(tokens(before.question)).union(*map(tokens, corpus.expansions[before.id]))
+    words = question.split()
+    kept = [word for word in words if not (terms := set(tokens(word))) or not terms <= said]
+    return " ".join(kept) if 2 <= len(kept) < len(words) else ""

@@ -1,0 +1,82 @@
+"""Searchers for training: the whole index, and the index without the very line that is asked.
+
+An expansion that is searched finds itself; to be a fair example it must be asked of an index that lacks it.
+Knows rows and their keys; does not know what is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from retrieval.corpus.faq import Faq
+from retrieval.embedders.base import Embedder
+from retrieval.index.memory import MemoryIndex
+from retrieval.index.rows import IndexRows
+from retrieval.ranking.ranker import Ranker
+from retrieval.search import Searcher
+from retrieval.tokenizer import KoreanTokenizer
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A corpus ready to be asked by its own expansions.
+
+    Attributes:
+        faqs: in the order of ids.
+        expansions: of each FAQ, in the order of their row numbers.
+        full: searches everything.
+        halves: `halves[n]` lacks the expansions whose number leaves the rest n when divided by two.
+    """
+
+    faqs: Sequence[Faq]
+    expansions: Mapping[str, tuple[str, ...]]
+    full: Searcher
+    halves: tuple[Searcher, Searcher]
+
+    def without(self, number: int) -> Searcher:
+        """The searcher that lacks expansion `number` of every FAQ."""
+        return self.halves[number % 2]
+
+
+def held_out(
+    rows: IndexRows,
+    expansions: Mapping[str, Sequence[str]],
+    embedder: Embedder,
+    tokenizer: KoreanTokenizer,
+    ranker: Ranker,
+) -> HeldOut:
+    """Splits `rows` into the searchers."""
+
+    def searcher(name: str, keep: Callable[[str], bool]) -> Searcher:
+        index = MemoryIndex(_only(rows, keep), fingerprint=f"calibration-{name}")
+        return Searcher(index, embedder, tokenizer, ranker)
+
+    def lacks(rest: int) -> Callable[[str], bool]:
+        return lambda key: _number(key) is None or _number(key) % 2 != rest  # type: ignore[operator]
+
+    faqs = tuple(rows.faqs[id] for id in sorted(rows.faqs))
+    known = {faq.id: tuple(expansions.get(faq.id, ())) for faq in faqs}
+    return HeldOut(
+        faqs, known, searcher("full", lambda _: True), (searcher("0", lacks(0)), searcher("1", lacks(1)))
+    )
+
+
+def _number(key: str) -> int | None:
+    view = key.partition(":")[2]
+    return int(view.removeprefix("expansion")) if view.startswith("expansion") else None
+
+
+def _only(rows: IndexRows, keep: Callable[[str], bool]) -> IndexRows:
+    kept = [n for n, key in enumerate(rows.keys) if keep(key)]
+    return IndexRows(
+        keys=tuple(rows.keys[n] for n in kept),
+        faq_ids=tuple(rows.faq_ids[n] for n in kept),
+        views=tuple(rows.views[n] for n in kept),
+        dense=rows.dense[np.array(kept, np.int64)],
+        tokens=tuple(rows.tokens[n] for n in kept),
+        sparse=None if rows.sparse is None else tuple(rows.sparse[n] for n in kept),
+        faqs=rows.faqs,
+    )

@@ -1,0 +1,156 @@
+"""Fits the ranker's weights and probabilities; numpy only.
+
+Weights: a listwise softmax loss (ListNet, Cao et al. 2007) over each query's candidates. Probabilities: a
+logistic regression on margin and level (Platt 1999), where every tenth query is also asked of a corpus that
+lacks its FAQ. Knows queries as leg scores; does not know texts or embedders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.ranking.features import FEATURES, features
+from retrieval.ranking.ranker import Ranker, Weights, margins
+from retrieval.training.data import RankedQuery
+from retrieval.training.metrics import mrr, recall_at
+
+Array = NDArray[np.float64]
+_STEPS, _RATE, _DECAY = 300, 0.15, 2e-3
+_RIVALS = 40
+_CALIBRATED = 1
+_UNANSWERABLE = 10
+
+
+def fit_ranker(
+    queries: Sequence[RankedQuery],
+    *,
+    embedder: str,
+    calibration: Sequence[RankedQuery] | None = None,
+) -> Weights:
+    """Fits weights to `queries` and probabilities to `calibration` (the same queries by default).
+
+    Args:
+        queries: those without a relevant candidate are passed over for the weights.
+        embedder: whose cosines they are; empty to fit portable weights.
+        calibration: queries like those that users ask.
+
+    Raises:
+        ValueError: no query has a relevant candidate.
+    """
+    vector = _listwise(queries, portable=not embedder)
+    weights = Weights(embedder, dict(zip(FEATURES, map(float, vector), strict=True)), 1.0, 0.0, 0.0)
+    margin, level, bias = _calibrate(Ranker(weights), calibration or queries)
+    return Weights(embedder, weights.weights, margin, level, bias)
+
+
+def ranks(ranker: Ranker, queries: Sequence[RankedQuery]) -> list[int | None]:
+    """The rank of the best relevant candidate of each query."""
+    found: list[int | None] = []
+    for query in queries:
+        scores = ranker.scores(query.legs)
+        best = scores[query.relevant].max(initial=-np.inf)
+        found.append(int((scores > best).sum()) + 1 if query.relevant.any() else None)
+    return found
+
+
+def figures(ranker: Ranker, queries: Sequence[RankedQuery]) -> dict[str, float]:
+    """Recall, mean reciprocal rank and calibration error of `queries`, rounded for a card."""
+    found = ranks(ranker, queries)
+    report = {"queries": len(queries), "recall@1": recall_at(found, 1), "recall@5": recall_at(found, 5)}
+    report |= {"mrr": mrr(found), "calibration_error": calibration_error(ranker, queries)}
+    return {name: round(value, 4) for name, value in report.items()}
+
+
+def calibration_error(ranker: Ranker, queries: Sequence[RankedQuery], *, bins: int = 10) -> float:
+    """Expected calibration error of the best hit's probability (Naeini et al. 2015), with equal bins."""
+    stated, right = [], []
+    for query in queries:
+        scores = ranker.scores(query.legs)
+        best = int(np.argmax(scores))
+        stated.append(float(ranker.probabilities(scores)[best]))
+        right.append(bool(query.relevant[best]))
+    groups = np.minimum((np.array(stated) * bins).astype(int), bins - 1)
+    hits, shares = np.array(right, float), np.array(stated)
+    gaps = [
+        (groups == b).mean() * abs(hits[groups == b].mean() - shares[groups == b].mean())
+        for b in np.unique(groups)
+    ]
+    return float(sum(gaps))
+
+
+def without_answer(query: RankedQuery) -> RankedQuery:
+    """The query as asked of a corpus that lacks its FAQ."""
+    kept = ~query.relevant
+    return RankedQuery(query.legs[kept], query.relevant[kept])
+
+
+def _listwise(queries: Sequence[RankedQuery], *, portable: bool) -> Array:
+    usable = [q for q in queries if q.relevant.any()]
+    if not usable:
+        raise ValueError("no query finds its FAQ among its candidates: nothing to learn from")
+    strong = [_strongest(q, portable=portable) for q in usable]
+    rows = np.concatenate([x for x, _ in strong])
+    relevant = np.concatenate([y for _, y in strong]).astype(np.float64)
+    sizes = np.array([len(y) for _, y in strong])
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    spread = rows.std(axis=0) + 1e-9
+    rows = (rows - rows.mean(axis=0)) / spread
+    weights = np.zeros(rows.shape[1])
+    first, second = np.zeros_like(weights), np.zeros_like(weights)
+    for n in range(1, _STEPS + 1):
+        scores = rows @ weights
+        powers = np.exp(scores - np.repeat(np.maximum.reduceat(scores, starts), sizes))
+        wanted = powers * relevant
+        share = powers / np.repeat(np.add.reduceat(powers, starts), sizes)
+        share -= wanted / np.repeat(np.maximum(np.add.reduceat(wanted, starts), 1e-300), sizes)
+        gradient = share @ rows / len(usable) + _DECAY * weights
+        first, second = 0.9 * first + 0.1 * gradient, 0.99 * second + 0.01 * gradient**2
+        rate = _RATE * (1 - (n - 1) / _STEPS)
+        weights -= rate * first / (1 - 0.9**n) / (np.sqrt(second / (1 - 0.99**n)) + 1e-9)
+    result: Array = weights / spread
+    return result
+
+
+def _strongest(query: RankedQuery, *, portable: bool) -> tuple[Array, NDArray[np.bool_]]:
+    """Features and relevance of the relevant and the most similar candidates: the rest teach little."""
+    rows = features(query.legs, portable=portable)
+    similar = np.argsort(-rows[:, FEATURES.index("dense_pool")], kind="stable")[:_RIVALS]
+    kept = np.union1d(similar, np.flatnonzero(query.relevant))
+    return rows[kept], query.relevant[kept]
+
+
+def _calibrate(ranker: Ranker, queries: Sequence[RankedQuery]) -> tuple[float, float, float]:
+    """Logistic regression of relevance on margin and level, by Newton's method."""
+    inputs, labels = [], []
+    for query in (*queries, *map(without_answer, queries[::_UNANSWERABLE])):
+        scores = ranker.scores(query.legs)
+        best = np.argsort(-scores)[:_CALIBRATED]
+        inputs.append(np.stack([margins(scores)[best], scores[best]], axis=1))
+        labels.append(query.relevant[best])
+    x, y = np.concatenate(inputs), np.concatenate(labels).astype(np.float64)
+    solution = _logistic(x, y)
+    if min(solution[0], solution[1]) < 0:
+        # Either must not turn the order round: leave out the one that would.
+        kept = 0 if solution[1] < solution[0] else 1
+        part = _logistic(x[:, kept : kept + 1], y)
+        solution = np.array([part[0] if kept == 0 else 0.0, part[0] if kept == 1 else 0.0, part[1]])
+    return float(max(solution[0], 0.0)), float(max(solution[1], 0.0)), float(solution[2])
+
+
+def _logistic(x: Array, y: Array) -> Array:
+    """Weights of the columns of `x`, then the intercept; columns are standardised on the way."""
+    middle, spread = x.mean(axis=0), x.std(axis=0) + 1e-9
+    design = np.hstack([(x - middle) / spread, np.ones((len(x), 1))])
+    weights = np.zeros(design.shape[1])
+    for _ in range(50):
+        shares = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
+        curve = (design * (shares * (1 - shares))[:, None]).T @ design + np.eye(len(weights))
+        step = np.linalg.solve(curve, design.T @ (y - shares) - weights)
+        weights += np.clip(step, -1, 1)
+        if np.abs(step).max() < 1e-8:
+            break
+    slopes: Array = weights[:-1] / spread
+    return np.append(slopes, weights[-1] - slopes @ middle)

@@ -1,0 +1,121 @@
+"""Trains what ranks: the embedder's adapter, then the ranker's weights, cross-validated; writes both.
+
+Load, embed, adapt, hold out, fit, save, report, from top to bottom. Knows the files of `configs/ranking`;
+does not know settings or an evaluation set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from retrieval.corpus.faq import Corpus
+from retrieval.embedders.base import Embedder
+from retrieval.ranking.ranker import PORTABLE, Ranker
+from retrieval.tokenizer import KoreanTokenizer
+from retrieval.training.adapter import train_adapter
+from retrieval.training.data import CorpusViews, RankedQuery, TrainingSearch, held_out_queries, ranked_query
+from retrieval.training.ranker import figures, fit_ranker
+
+Say = Callable[[str], None]
+
+
+def train(
+    corpus: Corpus,
+    views: CorpusViews,
+    embedder: Embedder,
+    *,
+    queries: Mapping[str, Sequence[str]],
+    out: Path,
+    say: Say = lambda text: None,
+) -> dict[str, object]:
+    """Trains on a corpus and writes `<name>.npz`, `<name>.json` and `portable.json` to `out`.
+
+    Args:
+        corpus: the FAQs.
+        views: the same, from `corpus_views` with `embedder`.
+        embedder: the base embedder, without an adapter.
+        queries: further queries by FAQ id, written as users ask; they calibrate the probabilities and
+            check the result, and are not learnt from otherwise. May be empty.
+        out: the folder.
+        say: told what happens.
+
+    Returns:
+        The card: what it was trained on and what it reaches.
+
+    Raises:
+        ValueError: the corpus has no expansions.
+    """
+    held_out = held_out_by_expansion(views, embedder.name, say=say)
+    say("adapter: everything")
+    adapter = train_adapter(views.vectors, embedder.name)
+    written = written_queries(corpus, TrainingSearch(views, adapter), embedder, queries)
+    everything = [query for queries_of_one in held_out for query in queries_of_one]
+    say(f"ranker: {len(everything)} held-out expansions, {len(written)} written queries")
+    weights = fit_ranker(everything, embedder=adapter.name, calibration=written or None)
+    portable = fit_ranker(everything, embedder="", calibration=written or None)
+    card: dict[str, object] = {
+        "corpus": corpus.fingerprint,
+        "faqs": len(corpus.faqs),
+        "held_out_expansions": cross_figures(held_out, adapter.name),
+        "written_queries": figures(Ranker(weights), written) if written else None,
+        "portable": {"written_queries": figures(Ranker(portable), written) if written else None},
+    }
+    name = file_name(embedder)
+    out.mkdir(parents=True, exist_ok=True)
+    adapter.save(out / f"{name}.npz")
+    weights.save(out / f"{name}.json", card=card)
+    portable.save(out / PORTABLE, card=card)
+    return card
+
+
+def held_out_by_expansion(
+    views: CorpusViews, base: str, *, say: Say = lambda text: None
+) -> list[list[RankedQuery]]:
+    """The k-th expansions as queries, where neither the index nor the adapter knows any k-th expansion.
+
+    So the FAQs are known and the wording is not, as in service.
+    """
+    found = []
+    count = len(views.expansion_terms)
+    for k in range(count):
+        say(f"adapter: without expansion {k + 1} of {count}")
+        known = views.vectors.without(k) if count > 1 else views.vectors
+        search = TrainingSearch(views, train_adapter(known, base))
+        found.append(list(held_out_queries(views, search, k)))
+    return found
+
+
+def cross_figures(held_out: Sequence[Sequence[RankedQuery]], embedder: str) -> dict[str, object]:
+    """Figures per expansion, with weights fitted to the other expansions (to all, where there is one)."""
+    report: dict[str, object] = {}
+    for k, tested in enumerate(held_out):
+        others = [
+            query for n, queries in enumerate(held_out) if n != k or len(held_out) == 1 for query in queries
+        ]
+        report[str(k)] = figures(Ranker(fit_ranker(others, embedder=embedder)), tested)
+    return report
+
+
+def written_queries(
+    corpus: Corpus, search: TrainingSearch, embedder: Embedder, queries: Mapping[str, Sequence[str]]
+) -> list[RankedQuery]:
+    """Queries written for FAQs, searched with every expansion in place; unknown ids are passed over."""
+    pairs = [
+        (corpus.row_of(id), text) for id, texts in queries.items() if id in corpus.by_id for text in texts
+    ]
+    if not pairs:
+        return []
+    tokenizer = KoreanTokenizer()
+    terms = [tokenizer.tokens(text) for _, text in pairs]
+    vectors = search.embed(embedder.embed_queries([text for _, text in pairs]).dense)
+    return [
+        ranked_query(search.legs(vector, found), {row})
+        for (row, _), vector, found in zip(pairs, vectors, terms, strict=True)
+    ]
+
+
+def file_name(embedder: Embedder) -> str:
+    """What the files of an embedder are called: its name without versions."""
+    parts = embedder.name.replace("/", "-").split("-")
+    return "-".join(parts[:2])

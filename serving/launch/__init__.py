@@ -1,0 +1,1 @@
+"""Starting vLLM from a configuration."""

@@ -1,0 +1,1 @@
+"""The one on-disk contract of adapters: folder, card, shape, pointer. No vLLM, no HTTP."""

@@ -1,0 +1,23 @@
+"""The published OpenAPI document holds for what the server really does (schemathesis)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.api.live import Live
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_server_conforms_to_its_openapi_document(live: Live, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "schemathesis.cli", "run", f"{live.url}/openapi.json",
+        "--max-examples", "15", "--seed", "1", "--phases", "examples,coverage,fuzzing",
+        "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,"
+        "response_schema_conformance,negative_data_rejection",
+        "--request-timeout", "20", "--exclude-path-regex", "^/jobs",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
