@@ -54,6 +54,8 @@ class GroundedPrompt:
         passages: the FAQs to answer from, best first, numbered from 1.
         question: what the seller typed.
         standalone: the same question, readable without the history.
+        detail: the seller asked for more than the last answer gave (`더 자세히`): its FAQ is the first
+            passage, what was shown of it the last exchange of `history`.
     """
 
     system: str
@@ -61,6 +63,7 @@ class GroundedPrompt:
     passages: tuple[Passage, ...]
     question: str
     standalone: str
+    detail: bool = False
 
     def messages(self) -> list[Message]:
         """The chat messages: system, history, then passages with the question."""
@@ -89,7 +92,8 @@ def ground(
     system: str,
     history: Sequence[Exchange] = (),
     standalone: str | None = None,
+    detail: bool = False,
 ) -> GroundedPrompt:
     """Numbers `faqs` from 1 in the order given and puts the prompt together."""
     passages = tuple(Passage(n, faq) for n, faq in enumerate(faqs, start=1))
-    return GroundedPrompt(system, tuple(history), passages, question, standalone or question)
+    return GroundedPrompt(system, tuple(history), passages, question, standalone or question, detail)

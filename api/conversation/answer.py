@@ -193,7 +193,12 @@ class Conversation:
         history = tuple(Exchange(q, a) for q, a in given) if given is not None else memory.exchanges()
         faqs = [hit.faq for hit in resolution.result.hits[: self._passages]]
         return ground(
-            request.question, faqs, system=self._system, history=history, standalone=resolution.standalone
+            request.question,
+            faqs,
+            system=self._system,
+            history=history,
+            standalone=resolution.standalone,
+            detail=resolution.detail,
         )
 
     def _completed(self, draft: _Draft, resolution: Resolution) -> TurnCompleted:

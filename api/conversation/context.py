@@ -52,11 +52,13 @@ class Resolution:
         standalone: the question as it reads without the history.
         followup: true where the question leans on what came before.
         result: the search to answer from.
+        detail: the seller wants to hear more of the FAQ just answered, which is the first hit.
     """
 
     standalone: str
     followup: bool
     result: SearchResult
+    detail: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ class ContextResolver:
             return Resolution(question, False, raw)
         result = self._in_context(raw, topic, _HARD if dependence >= _SURELY else _SOFT)
         standalone = compose(topic.label, question)
-        return Resolution(standalone, True, replace(result, query=standalone))
+        detail = bool(_AGAIN.search(question) and result.hits and result.hits[0].faq.id == topic.faq_id)
+        return Resolution(standalone, True, replace(result, query=standalone), detail)
 
     def search(self, standalone: str, *, followup: bool) -> Resolution:
         """Searches a question that something else has made standalone."""

@@ -104,3 +104,11 @@ def test_context_explains_the_same_faq_again_when_asked_to(
 def test_context_survives_a_faq_that_is_gone(resolver: ContextResolver) -> None:
     gone = RememberedTurn("정산은?", "정산은 언제 되나요?", "답", "answered", ("000000000000",))
     assert resolver.resolve("그럼 수수료는요?", Memory((gone,))).result.hits
+
+
+def test_context_hears_a_wish_for_more_of_the_same_faq(searcher: Searcher, resolver: ContextResolver) -> None:
+    memory = _after(searcher, MINORS)
+    resolution = resolver.resolve("더 자세히 알려줘", memory)
+    assert resolution.detail
+    assert resolution.result.hits[0].faq.id == memory.turns[-1].answered[0]
+    assert not resolver.resolve("그럼 서류는 뭐가 필요해?", memory).detail
