@@ -41,6 +41,9 @@ class BodyLimit:
 
         async def watched(message: Message) -> None:
             nonlocal started
+            if received > self._max and not started:
+                # What reads the body may answer the fault in its own way (FastAPI: 400); 413 says what it is.
+                raise _BodyTooLarge
             started = True
             await send(message)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -41,6 +42,16 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
         assert done.returncode == 0, done.stderr
         shutil.copytree(kept / "index", folder / "index")
     return folder
+
+
+@pytest.fixture
+def root_logger() -> Iterator[logging.Logger]:
+    """The root logger; afterwards it is as before."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield root
+    root.handlers[:] = before
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from api.access.keys import Key, Keys, parse_scopes
 from api.access.rate_limits import RateLimits, TurnSlots
-from api.errors import InvalidRequest, NotFound, TooMany
+from api.errors import InvalidRequest, NotFound, StateUnavailable, TooMany
 from api.state.connection import State
 
 CHAT = parse_scopes("chat")
@@ -110,3 +111,36 @@ async def test_turn_slots_of_lost_turns_expire(embedded_state: State) -> None:
     await slots.enter(key, "t_1")
     await asyncio.sleep(0.3)
     await slots.enter(key, "t_2")
+
+
+async def test_revoked_key_is_unknown_at_once_where_it_was_revoked(embedded_state: State) -> None:
+    keys = Keys(embedded_state)
+    key, text = await keys.create("앱", CHAT)
+    assert await keys.recognise(text) == key
+    await keys.revoke(key.id)
+    assert await keys.recognise(text) is None
+
+
+async def test_known_key_is_trusted_while_the_store_is_away(embedded_state: State) -> None:
+    keys = Keys(embedded_state)
+    key, text = await keys.create("앱", CHAT)
+    assert await keys.recognise(text) == key
+    digest = next(iter(keys._known))
+    keys._known[digest] = time.monotonic() - 30, key
+    for _ in range(100):
+        embedded_state.breaker.failed()
+    assert await keys.recognise(text) == key
+    keys._known[digest] = time.monotonic() - 61, key
+    with pytest.raises(StateUnavailable):
+        await keys.recognise(text)
+
+
+async def test_unused_permits_are_lost_after_their_time(embedded_state: State) -> None:
+    key = Key("k_1", "앱", CHAT, per_minute=100)
+    limits = RateLimits(embedded_state)
+    await limits.take(key)
+    held = limits._held[key.id]
+    assert held.left == 4
+    held.until = time.monotonic() - 1
+    await limits.take(key)
+    assert limits._held[key.id] is not held

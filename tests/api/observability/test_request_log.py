@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -43,21 +42,11 @@ class App:
 
 
 @pytest.fixture
-def root() -> Iterator[logging.Logger]:
-    """The root logger; afterwards it is as before."""
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    yield root
-    root.handlers[:] = before
-    root.setLevel(level)
-
-
-@pytest.fixture
-def written(root: logging.Logger) -> io.StringIO:
+def written(root_logger: logging.Logger) -> io.StringIO:
     """What the log's JSON lines are written to."""
     configure_logs(LogSettings())
     stream = io.StringIO()
-    for handler in root.handlers:
+    for handler in root_logger.handlers:
         assert isinstance(handler, logging.StreamHandler)
         handler.setStream(stream)
     return stream
@@ -119,7 +108,7 @@ async def test_nothing_piles_up_and_nothing_is_left_at_the_end(written: io.Strin
 
 
 async def test_lines_are_readable_on_a_console(
-    root: logging.Logger, capsys: pytest.CaptureFixture[str]
+    root_logger: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure_logs(LogSettings(format="console"))
     async with client(RequestLog(App(), json_lines=False)) as http:

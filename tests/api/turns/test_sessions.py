@@ -26,9 +26,13 @@ def answered(question: str, *, turn_id: str = "", answer: str = "네, 됩니다[
 async def test_sessions_keep_a_bounded_number_of_turns(embedded_state: State) -> None:
     sessions = Sessions(embedded_state, max_turns=3)
     session_id = (await sessions.create(owner="a")).session_id
-    for number in range(5):
-        await sessions.save_turn(session_id, answered(f"질문 {number}"))
-    assert [turn.question for turn in await sessions.turns(session_id)] == ["질문 2", "질문 3", "질문 4"]
+    asked = [new_turn_id() for _ in range(5)]
+    for number, turn_id in enumerate(asked):
+        await sessions.save_turn(session_id, answered(f"질문 {number}", turn_id=turn_id))
+    wider = Sessions(embedded_state, max_turns=100)
+    assert [turn.question for turn in await wider.turns(session_id)] == ["질문 2", "질문 3", "질문 4"]
+    kept = [await sessions.saved_turn(session_id, turn_id) for turn_id in asked]
+    assert [turn is not None for turn in kept] == [False, False, True, True, True]
     memory = await sessions.load_memory(session_id, 2)
     assert [turn.question for turn in memory.turns] == ["질문 3", "질문 4"]
     assert (await sessions.load_memory(session_id, 0)).turns == ()
