@@ -1,13 +1,18 @@
-"""The FastAPI application: routes around the services that the lifespan opens."""
+"""The application: FastAPI's routes behind a few plain ASGI layers.
+
+The lifespan opens the services and puts them into its ASGI state, where every layer and route finds
+them as `scope["state"]["services"]`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from api.observability.logs import configure_logs
 from api.observability.request_log import RequestLog
@@ -15,6 +20,7 @@ from api.observability.tracing import TraceRequests
 from api.services import open_services
 from api.settings import Settings, load_settings
 from api.web.body_limit import BodyLimit
+from api.web.identify import IdentifyCallers
 from api.web.openai import routes as openai
 from api.web.openai.gateway import Gateway
 from api.web.problems import DOCUMENTED, install_problem_handlers
@@ -22,36 +28,25 @@ from api.web.routes import chat, chat_socket, faqs, jobs, operations, providers,
 from api.web.routes.page import mount_page
 
 
-class _Application(FastAPI):
-    """FastAPI with layers in front of it: a raw completion would pay for its own, and not need them."""
-
-    in_front: ASGIApp
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Through our layers, then FastAPI's."""
-        scope["app"] = self
-        await self.in_front(scope, receive, send)
-
-
-def _in_front(settings: Settings, app: ASGIApp) -> ASGIApp:
-    app = Gateway(app, max_bytes=settings.server.max_raw_body_bytes)
+def create_app(settings: Settings | None = None) -> ASGIApp:
+    """Puts the application together; resources open when it starts and close when it ends."""
+    settings = settings or load_settings()
+    configure_logs(settings.log)
+    # The gateway answers raw completions in front of FastAPI, whose machinery costs more than all of it.
+    app: ASGIApp = Gateway(_routes(settings), max_bytes=settings.server.max_raw_body_bytes)
+    app = IdentifyCallers(app)
     if settings.tracing.endpoint:
         app = TraceRequests(app)
     return RequestLog(app, json_lines=settings.log.format == "json")
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """Puts the application together; resources open when it starts and close when it ends."""
-    settings = settings or load_settings()
-    configure_logs(settings.log)
-
+def _routes(settings: Settings) -> FastAPI:
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with open_services(settings) as services:
-            app.state.services = services
-            yield
+            yield {"services": services}
 
-    app = _Application(
+    app = FastAPI(
         title="smartstore-chatbot",
         summary="FAQ assistant for Naver Smartstore sellers: grounded answers as event streams.",
         version=version("smartstore-chatbot"),
@@ -59,7 +54,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         responses=DOCUMENTED,
     )
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
-    app.in_front = _in_front(settings, super(_Application, app).__call__)
     install_problem_handlers(app)
     for area in (chat, chat_socket, sessions, faqs, providers, jobs, openai, operations):
         app.include_router(area.router)

@@ -113,9 +113,18 @@ async def authorise_admin(connection: HTTPConnection) -> Caller:
     return await _authorised(connection, "admin")
 
 
+async def caller_of(scope: ASGIScope) -> Caller:
+    """The caller of a request, identified once. Raises as `Access.identify` does."""
+    state = scope["state"]
+    if "caller" not in state:
+        state["caller"] = await state["services"].access.identify(scope)
+    caller: Caller = state["caller"]
+    return caller
+
+
 async def _authorised(connection: HTTPConnection, scope: Scope) -> Caller:
-    access: Access = connection.app.state.services.access
-    return await access.admit(await access.identify(connection.scope), scope)
+    access: Access = connection.state.services.access
+    return await access.admit(await caller_of(connection.scope), scope)
 
 
 def _on_this_machine(scope: ASGIScope) -> bool:

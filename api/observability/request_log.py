@@ -84,7 +84,7 @@ class RequestLog:
         lines: list[dict[str, Any]] = []
         for scope, status, first_byte_s, total_s, request_id, at in ended:
             method, path = scope["method"], scope["path"]
-            services = getattr(scope["app"].state, "services", None) if "app" in scope else None
+            services = scope.get("state", {}).get("services")
             if services is not None:
                 route = getattr(scope.get("route"), "path", "other")
                 services.metrics.request(method, route, status, first_byte_s)

@@ -148,7 +148,7 @@ class TraceRequests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on inside its span."""
-        services = getattr(scope["app"].state, "services", None) if "app" in scope else None
+        services = scope.get("state", {}).get("services")
         if scope["type"] != "http" or services is None or not services.tracing.on or scope["path"] in QUIET:
             await self._app(scope, receive, send)
             return

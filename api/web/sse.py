@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 
 from api.events import TURN_EVENT, TurnEvent, event_data
@@ -21,7 +21,7 @@ def encode(number: int, event: TurnEvent) -> bytes:
     return f"id: {number}\nevent: {event.type}\ndata: {event_data(event)}\n\n".encode()
 
 
-async def stream(events: AsyncIterator[NumberedEvent], *, heartbeat_s: float) -> AsyncIterator[bytes]:
+async def stream(events: AsyncIterator[NumberedEvent], *, heartbeat_s: float) -> AsyncGenerator[bytes]:
     """The events as bytes, with a comment line whenever `heartbeat_s` pass in silence."""
     pending: asyncio.Task[NumberedEvent] | None = None
     try:

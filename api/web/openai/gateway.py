@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.access.auth import caller_of
 from api.errors import ApiError, ProviderError, ProviderRejected
 from api.events import Usage
 from api.providers.openai.connection import Response
@@ -61,7 +62,7 @@ class Gateway:
         if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        services: Services = scope["app"].state.services
+        services: Services = scope["state"]["services"]
         messages = await _read(receive, self._max)
         try:
             raw = read_body(b"".join(message.get("body", b"") for message in messages))
@@ -94,7 +95,7 @@ class _Relay:
         """Carries it out; a fault is told in OpenAI's shape, or in the stream once that began."""
         access = self.services.access
         try:
-            caller = await access.admit(await access.identify(scope), "raw")
+            caller = await access.admit(await caller_of(scope), "raw")
             with access.slots.raw(caller.key):
                 self.raw.check()
                 self.provider.check_key()

@@ -7,11 +7,12 @@ import base64
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import anyio
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 
 from api.errors import ApiError, InvalidRequest, SearchUnavailable
 from api.events import ProviderSwitched, TurnFailed
@@ -23,10 +24,10 @@ from api.web.openai.errors import error_event
 from api.web.openai.models import UnknownModel, chat_models, faq_provider
 from api.web.openai.requests import ChatCompletionRequest, EmbeddingRequest
 from api.web.routes.dependencies import CallerDep, ServicesDep
+from api.web.streaming import EventStream
 from retrieval.errors import EmbedderError
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _STARTED = int(time.time())
 _embedding = asyncio.Semaphore(1)
 
@@ -85,7 +86,7 @@ async def chat_completions(
         return JSONResponse(await _whole(request, services, completion))
     usage = bool(body.stream_options and body.stream_options.include_usage)
     stream = _stream(services, completion, include_usage=usage)
-    return StreamingResponse(stream, media_type="text/event-stream", headers=_HEADERS)
+    return EventStream(stream, at_end=partial(_leave, services, completion))
 
 
 @router.post("/embeddings")
@@ -130,15 +131,15 @@ async def _whole(request: Request, services: Services, completion: Completion) -
     """The completion once its turn has ended; a caller who leaves ends the turn."""
 
     async def collect() -> None:
-        async with aclosing(services.turns.follow(completion.turn_id)) as events:
+        async with aclosing(services.follow(completion.turn_id)) as events:
             async for _, event in events:
                 completion.add(event)
 
-    async def leave() -> None:
+    async def disconnected() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-    tasks = {asyncio.ensure_future(collect()), left := asyncio.ensure_future(leave())}
+    tasks = {asyncio.ensure_future(collect()), left := asyncio.ensure_future(disconnected())}
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done - {left}:
@@ -146,7 +147,9 @@ async def _whole(request: Request, services: Services, completion: Completion) -
     finally:
         for task in tasks:
             task.cancel()
-        await _end(services, completion)
+        with anyio.CancelScope(shield=True):
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await _leave(services, completion)
     if isinstance(completion.final, TurnFailed):
         raise TurnFault(completion.final)
     return completion.whole()
@@ -155,11 +158,11 @@ async def _whole(request: Request, services: Services, completion: Completion) -
 async def _stream(
     services: Services, completion: Completion, *, include_usage: bool
 ) -> AsyncGenerator[bytes]:
-    """The completion in chunks; a caller who leaves ends the turn."""
+    """The completion in chunks."""
     fields = {"usage": None} if include_usage else {}
     try:
         yield completion.chunk({"role": "assistant", "content": ""}, **fields)
-        async with aclosing(services.turns.follow(completion.turn_id)) as events:
+        async with aclosing(services.follow(completion.turn_id)) as events:
             async for _, event in events:
                 if isinstance(event, ProviderSwitched) and completion.text:
                     # What was sent cannot be taken back, and two answers must not mix.
@@ -178,12 +181,9 @@ async def _stream(
         yield DONE
     except ApiError as exc:
         yield error_event(exc.status, exc.code, exc.message)
-    finally:
-        await _end(services, completion)
 
 
-async def _end(services: Services, completion: Completion) -> None:
-    """Stops a turn that nobody follows any more, even while this task is being cancelled."""
+async def _leave(services: Services, completion: Completion) -> None:
+    """The caller reads no more: a turn that still runs is stopped, as nobody can follow it again."""
     if completion.final is None:
-        with anyio.CancelScope(shield=True):
-            await services.runner.stop(completion.turn_id)
+        await services.runner.stop(completion.turn_id)

@@ -14,9 +14,9 @@ from api.text import RequestBody
 from api.turns.start import Question, ask
 from api.web import sse
 from api.web.routes.dependencies import CallerDep, ServicesDep
+from api.web.streaming import EventStream
 
 router = APIRouter(prefix="/chat", tags=["chat"])
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _EXAMPLE = (
     'id: 1\nevent: turn.started\ndata: {"turn_id":"t_…","session_id":"s_…","provider":"…","model":"…"}\n\n'
     'id: 2\nevent: delta\ndata: {"text":"…"}\n\n'
@@ -48,7 +48,7 @@ async def chat(
     services: ServicesDep,
     caller: CallerDep,
     idempotency_key: Annotated[str, Header(max_length=200)] = "",
-) -> StreamingResponse:
+) -> EventStream:
     """Asks a question and streams the turn's events.
 
     The same `Idempotency-Key` gives the same turn again, from its first event.
@@ -65,7 +65,7 @@ async def events(
     caller: CallerDep,
     last_event_id: Annotated[str, Header()] = "",
     after: Annotated[int, Query(ge=0, le=2**53)] = 0,
-) -> StreamingResponse:
+) -> EventStream:
     """Replays a turn's events after `Last-Event-ID` (or `after`), then follows it live."""
     if last_event_id and not (last_event_id.isascii() and last_event_id.isdigit()):
         raise InvalidRequest(f"Last-Event-ID '{last_event_id[:40]}'은(는) 숫자여야 합니다.")
@@ -81,8 +81,8 @@ async def stop(turn_id: str, services: ServicesDep, caller: CallerDep) -> Respon
     return Response(status_code=202)
 
 
-def _events(services: Services, turn_id: str, *, after: int, session_id: str = "") -> StreamingResponse:
+def _events(services: Services, turn_id: str, *, after: int, session_id: str = "") -> EventStream:
     following = services.follow(turn_id, after)
-    headers = _HEADERS | {"X-Turn-Id": turn_id} | ({"X-Session-Id": session_id} if session_id else {})
+    headers = {"X-Turn-Id": turn_id} | ({"X-Session-Id": session_id} if session_id else {})
     body = sse.stream(following, heartbeat_s=services.settings.server.heartbeat_s)
-    return StreamingResponse(body, media_type="text/event-stream", headers=headers)
+    return EventStream(body, headers=headers)

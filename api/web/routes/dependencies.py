@@ -13,8 +13,8 @@ from api.services import Services
 def services(request: Request = None, websocket: WebSocket = None) -> Services:  # type: ignore[assignment]
     """The process's services, opened in the lifespan."""
     connection = request or websocket
-    found: Services = connection.app.state.services
-    return found
+    opened: Services = connection.state.services
+    return opened
 
 
 ServicesDep = Annotated[Services, Depends(services)]

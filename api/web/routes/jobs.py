@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
@@ -15,6 +15,7 @@ from api.jobs.records import JobView
 from api.jobs.requests import JobRequest
 from api.services import Services
 from api.web.routes.dependencies import AdminDep, ServicesDep
+from api.web.streaming import EventStream
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 _EVENTS: dict[int | str, dict[str, Any]] = {
@@ -47,13 +48,12 @@ async def look(job_id: str, services: ServicesDep, caller: AdminDep) -> JobView:
 @router.get("/{job_id}/events", response_class=StreamingResponse, responses=_EVENTS)
 async def events(
     job_id: str, services: ServicesDep, caller: AdminDep, last_event_id: Annotated[str, Header()] = ""
-) -> StreamingResponse:
+) -> EventStream:
     """Follows a job's progress; `Last-Event-ID` resumes."""
     if last_event_id and not (last_event_id.isascii() and last_event_id.isdigit()):
         raise InvalidRequest(f"Last-Event-ID '{last_event_id[:40]}'은(는) 숫자여야 합니다.")
     await services.jobs.view(job_id)
-    stream = _stream(services, job_id, int(last_event_id[:15] or 0))
-    return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    return EventStream(_stream(services, job_id, int(last_event_id[:15] or 0)))
 
 
 @router.delete("/{job_id}", status_code=202)
@@ -63,7 +63,7 @@ async def cancel(job_id: str, services: ServicesDep, caller: AdminDep) -> JobVie
     return await services.jobs.view(job_id)
 
 
-async def _stream(services: Services, job_id: str, after: int) -> AsyncIterator[bytes]:
+async def _stream(services: Services, job_id: str, after: int) -> AsyncGenerator[bytes]:
     follow = services.jobs.follow(job_id, after).__aiter__()
     pending: asyncio.Task[tuple[int, dict[str, Any]]] | None = None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,16 @@ def test_no_key_no_access(closed: Live) -> None:
         raw = client.post("/v1/chat/completions", json={"model": "openai/gpt-4.1-mini", "messages": [{}]})
         assert raw.status_code == 401
         assert raw.json()["error"]["code"] == "invalid_api_key"
+
+
+@pytest.mark.parametrize("path", ["/chat", "/v1/chat/completions", "/v1/embeddings", "/jobs"])
+def test_who_asks_is_known_before_the_body_is_read(closed: Live, path: str) -> None:
+    address = httpx.URL(closed.url)
+    head = f"POST {path} HTTP/1.1\r\nHost: {address.netloc.decode()}\r\nContent-Type: application/json\r\n"
+    with socket.create_connection((address.host, address.port or 80), timeout=10) as connection:
+        # The body is announced and never sent: an answer can only come of the headers.
+        connection.sendall(f"{head}Content-Length: 2000\r\n\r\n".encode())
+        assert connection.recv(64).startswith(b"HTTP/1.1 401 ")
 
 
 def test_sessions_belong_to_the_key_that_made_them(closed: Live) -> None:

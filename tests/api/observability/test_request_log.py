@@ -22,12 +22,11 @@ class App:
     """Answers every path with 202, `/broken` with an exception; holds what routes would."""
 
     def __init__(self) -> None:
-        self.state = self.services = self
         self.metrics = Metrics()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One answer."""
-        scope["app"] = self
+        scope["state"] = {"services": self}
         if scope["type"] == "lifespan":
             return
         if scope["path"] == "/broken":

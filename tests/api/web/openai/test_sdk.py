@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import httpx
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
 from api.events import REFUSAL
-from tests.api.live import Live, wait_until
+from tests.api.live import Live, parse, serve, wait_until
+from tests.api.providers.upstream import MODEL, upstream_in_thread
 
 MINORS = "미성년자도 판매 회원 등록이 가능한가요?"
 
@@ -145,10 +149,52 @@ def test_sdk_raises_its_own_error_types(
     assert raised.value.body["type"] == "invalid_request_error"  # type: ignore[index]
 
 
-def test_a_caller_who_leaves_ends_the_turn(live: Live, sdk: OpenAI) -> None:
-    stream = sdk.chat.completions.create(model="faq", messages=question(), stream=True)  # type: ignore[arg-type]
-    turn = next(stream).id.removeprefix("chatcmpl-")
-    stream.close()
-    with live.client() as client:
-        text = wait_until(lambda: client.get(f"/chat/turns/{turn}/events").text, 10)
-    assert "turn.completed" in text
+@pytest.fixture(scope="module")
+def endless(data_dir: Path) -> Iterator[Live]:
+    """A server whose turns end only where somebody ends them."""
+    prefix = "SMARTSTORE_PROVIDERS__ENDPOINTS__ENDLESS__"
+    with upstream_in_thread() as behind:
+        settings = {
+            f"{prefix}BASE_URL": behind.url("stall", "after"),
+            f"{prefix}MODEL": MODEL,
+            f"{prefix}THIRD_PARTY": "false",
+            f"{prefix}BETWEEN_TOKENS_TIMEOUT_S": "600",
+            "SMARTSTORE_TURNS__ABANDONED_GRACE_S": "0",
+        }
+        with serve(data_dir, **settings) as server:
+            yield server
+
+
+def gauge(server: Live, name: str) -> float:
+    """One value of the server's metrics."""
+    with server.client() as client:
+        lines = client.get("/metrics").text.splitlines()
+    return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
+
+
+def counted(server: Live) -> tuple[float, float]:
+    """Turns that run, and readers that follow one."""
+    return gauge(server, "smartstore_turns_running"), gauge(server, "smartstore_turns_followed")
+
+
+def test_a_reader_of_a_stream_is_counted_and_ends_the_turn_by_leaving(endless: Live) -> None:
+    with OpenAI(base_url=f"{endless.url}/v1", api_key="unused", max_retries=0) as sdk:
+        stream = sdk.chat.completions.create(model="faq/endless", messages=question(), stream=True)  # type: ignore[arg-type]
+        turn = next(stream).id.removeprefix("chatcmpl-")
+        assert any(next(stream).choices[0].delta.content for _ in range(5))
+        assert counted(endless) == (1, 1)
+        stream.close()
+    wait_until(lambda: counted(endless) == (0, 0))
+    with endless.client() as client:
+        last = parse(client.get(f"/chat/turns/{turn}/events").text)[-1]
+    assert (last.kind, last.data["stopped"]) == ("turn.completed", True)
+
+
+def test_a_reader_of_a_whole_completion_is_counted_and_ends_the_turn_by_leaving(endless: Live) -> None:
+    body = {"model": "faq/endless", "messages": question()}
+    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=endless.url, timeout=2) as client:
+        waiting = pool.submit(client.post, "/v1/chat/completions", json=body)
+        wait_until(lambda: counted(endless) == (1, 1))
+        with pytest.raises(httpx.ReadTimeout):
+            waiting.result()
+    wait_until(lambda: counted(endless) == (0, 0))
