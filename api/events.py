@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from retrieval.prompt import REFUSAL as REFUSAL
 
-Verdict = Literal["answered", "off_topic", "not_found"]
+Verdict = Literal["answered", "unsure", "off_topic", "not_found"]
+# Why an answer ended, in OpenAI's words; anything but `stop` is not whole.
+FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
 
 
 class _Event(BaseModel):
@@ -105,6 +107,8 @@ class TurnCompleted(_Event):
         dropped_citations: citations removed because no such passage was given.
         timings_ms: duration of each step in milliseconds.
         index: fingerprint of the index that was searched.
+        finish_reason: why the answer ended.
+        truncated: it is not whole: the provider, or a bound, ended it before its end.
     """
 
     type: Literal["turn.completed"] = "turn.completed"
@@ -118,6 +122,8 @@ class TurnCompleted(_Event):
     provider: str = ""
     cached: bool = False
     stopped: bool = False
+    finish_reason: FinishReason = "stop"
+    truncated: bool = False
 
 
 class TurnFailed(_Event):

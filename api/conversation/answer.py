@@ -22,6 +22,7 @@ from api.conversation.rewriting import QuestionRewriter
 from api.events import (
     REFUSAL,
     Delta,
+    FinishReason,
     ProviderSwitched,
     QuestionRewritten,
     Source,
@@ -50,6 +51,7 @@ class _Draft:
     text: str = ""
     citations: CitationFilter | None = None
     usage: Usage = Usage()
+    finish: FinishReason = "stop"
     timings_ms: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -174,18 +176,21 @@ class Conversation:
             async for item in stream:
                 match item:
                     case Switched(from_=old, to=new, reason=reason, silent=silent):
-                        draft.provider, draft.text = new, ""
+                        draft.provider, draft.text, draft.finish = new, "", "stop"
                         draft.citations = CitationFilter(len(prompt.passages))
                         if not silent:
                             yield ProviderSwitched(from_=old, to=new, reason=reason)
-                    case Chunk(text=text, usage=usage):
-                        draft.usage = usage or draft.usage
+                    case Chunk(text=text, usage=usage, finish=finish):
+                        draft.usage, draft.finish = usage or draft.usage, finish or draft.finish
                         if shown := draft.citations.feed(text):
                             draft.text += shown
                             yield Delta(text=shown)
         if rest := draft.citations.flush():
             draft.text += rest
             yield Delta(text=rest)
+        if not draft.citations.cited:
+            # Nothing shows that it comes from the FAQ.
+            draft.verdict = "unsure"
 
     def _prompt(self, request: TurnRequest, memory: Memory, resolution: Resolution) -> GroundedPrompt:
         """The grounded prompt; history given by the caller replaces the session's."""
@@ -211,4 +216,6 @@ class Conversation:
             timings_ms=draft.timings_ms,
             index=resolution.result.fingerprint,
             provider=draft.provider,
+            finish_reason=draft.finish,
+            truncated=draft.finish != "stop",
         )

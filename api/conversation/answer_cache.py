@@ -158,6 +158,7 @@ class CachedConversation:
                         kept[-1] = Delta(text=kept[-1].text + event.text)
                     case TurnCompleted():
                         own = event.provider == request.provider and not event.stopped
+                        whole = whole and not event.truncated and event.verdict != "unsure"
                         if whole and own and event.index == self._index():
                             await self._cache.put(key, [*kept, event])
                     case _:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from api.events import Usage
+from api.events import FinishReason, Usage
 from retrieval.prompt import GroundedPrompt
 
 
@@ -38,10 +38,11 @@ class GenerationOptions:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of an answer; the last one may carry the usage."""
+    """A piece of an answer; the last one carries the usage and why the answer ended."""
 
     text: str = ""
     usage: Usage | None = None
+    finish: FinishReason | None = None
 
 
 class ChatProvider(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
-from api.events import Usage
+from api.events import FinishReason, Usage
 from api.providers.base import Chunk, GenerationOptions
 from retrieval.prompt import GroundedPrompt
 from retrieval.quoting.compose import compose
@@ -40,15 +40,18 @@ class Extractive:
         """Streams the answer a sentence or line at a time; the last chunk carries an estimated usage."""
         pieces = await asyncio.to_thread(compose, prompt.standalone, prompt.passages, self._tokenizer)
         spent = 0
+        finish: FinishReason = "stop"
         for number, piece in enumerate(pieces or [NOTHING_FOUND]):
             cost = _tokens(piece)
             if number and options.max_tokens is not None and spent + cost > options.max_tokens:
+                finish = "length"
                 break
             spent += cost
             yield Chunk(piece)
             await asyncio.sleep(0)
         read = sum(_tokens(message["content"]) for message in prompt.messages())
-        yield Chunk(usage=Usage(prompt_tokens=read, completion_tokens=spent, estimated=True))
+        usage = Usage(prompt_tokens=read, completion_tokens=spent, estimated=True)
+        yield Chunk(usage=usage, finish=finish)
 
 
 def _tokens(text: str) -> int:

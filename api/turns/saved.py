@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api.conversation.memory import RememberedTurn
 from api.errors import InvalidRequest
-from api.events import Source, Suggestion, TurnCompleted, TurnFailed, Verdict
+from api.events import FinishReason, Source, Suggestion, TurnCompleted, TurnFailed, Verdict
 
 TurnStatus = Literal["queued", "running", "completed", "stopped", "failed"]
 SESSION_ID = re.compile(r"s_[A-Za-z0-9_-]{24}")
@@ -58,6 +58,8 @@ class SavedTurn(BaseModel):
     Attributes:
         answer: as shown (of a stopped turn: as far as it was shown).
         sources: the FAQs given to the answer.
+        finish_reason: why the answer ended.
+        truncated: it is not whole.
         error: why a failed turn failed.
         final: the closing event, so that a run that died after saving can be finished.
     """
@@ -73,6 +75,8 @@ class SavedTurn(BaseModel):
     answer: str = ""
     verdict: Verdict | None = None
     citations: tuple[int, ...] = ()
+    finish_reason: FinishReason = "stop"
+    truncated: bool = False
     sources: tuple[Source, ...] = ()
     suggestions: tuple[Suggestion, ...] = ()
     started_at: datetime

@@ -100,6 +100,8 @@ class Transcript:
                 "answer": final.answer,
                 "verdict": final.verdict,
                 "citations": final.citations,
+                "finish_reason": final.finish_reason,
+                "truncated": final.truncated,
                 "provider": final.provider or self._provider,
                 "ended_at": now(),
                 "final": final,

@@ -122,7 +122,6 @@ class OpenAICompatible:
                 response = await self.upstream.send("POST", "/chat/completions", body=content)
         except TimeoutError as exc:
             raise self._late("첫 응답을") from exc
-        visible = False
         with response:
             await self._check(response)
             events = EventStream(response)
@@ -134,11 +133,11 @@ class OpenAICompatible:
                 text = self._read(completion, data)
                 if (completion.ended, completion.done) != over:
                     # Usage may follow; and a response read to its end leaves its connection reusable.
+                    # The time is set once, whatever else the server goes on to say.
                     deadline = loop.time() + (_DRAIN_S if completion.done else _END_S)
                 elif completion.progress > seen:
                     deadline = loop.time() + between_s
                 if text:
-                    visible = True
                     yield Chunk(text, completion.usage())
             else:
                 log.warning("provider_overlong", provider=self.name, pieces=completion.progress)
@@ -146,9 +145,10 @@ class OpenAICompatible:
             if not completion.ended:
                 raise ProviderError(self.name, f"'{self.name}'의 답변이 중간에 끊겼습니다.")
             rest = completion.rest()
-            if not visible and not rest:
+            if not completion.visible:
+                log.warning("provider_empty", provider=self.name, finish_reason=completion.finish_reason)
                 raise ProviderError(self.name, f"'{self.name}'이(가) 빈 답변을 보냈습니다.")
-            yield Chunk(rest, completion.usage())
+            yield Chunk(rest, completion.usage(), completion.finish_reason)
 
     def _completion(self, body: dict[str, Any]) -> Completion:
         chars = sum(len(message["content"]) for message in body["messages"])
@@ -167,6 +167,8 @@ class OpenAICompatible:
                 raise
             raise self._late("다음 응답을" if completion.progress else "첫 응답을") from exc
         except EventTooLong as exc:
+            if completion.ended:
+                return None
             raise self._unreadable("an endless line") from exc
 
     def _read(self, completion: Completion, data: bytes) -> str:

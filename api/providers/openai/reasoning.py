@@ -24,6 +24,11 @@ class ReasoningFilter:
     def __init__(self, *, opened: bool = False) -> None:
         self._inside, self._held, self._begun = opened, "", False
 
+    @property
+    def inside(self) -> bool:
+        """A block has begun and not ended."""
+        return self._inside
+
     def feed(self, text: str) -> str:
         """Takes the next piece and returns what can be shown now (possibly nothing)."""
         text = self._held + text

@@ -76,7 +76,7 @@ class Completion:
             "refusal": None,
             "annotations": [],
         }
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish_reason}
         return {
             **self._frame("chat.completion"),
             "choices": [choice],
@@ -91,13 +91,17 @@ class Completion:
 
     def last_chunk(self, **fields: Any) -> bytes:
         """The piece that ends the text."""
-        choice = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}
+        choice = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": self._finish_reason}
         frame = self._frame("chat.completion.chunk")
         return _event({**frame, "choices": [choice], "smartstore": self._smartstore(), **fields})
 
     def usage_chunk(self) -> bytes:
         """What a stream with `include_usage` ends with."""
         return _event({**self._frame("chat.completion.chunk"), "choices": [], "usage": self._usage()})
+
+    @property
+    def _finish_reason(self) -> str:
+        return self.final.finish_reason if isinstance(self.final, TurnCompleted) else "stop"
 
     def _frame(self, kind: str) -> dict[str, Any]:
         return {

@@ -105,7 +105,7 @@ export class TurnView {
     this.#text = answer || "";
     this.rich.set(this.#text);
     if (data.provider) this.#name(data.provider);
-    this.#say(stopped ? "멈춘 답변" : "");
+    this.#say(stopped ? "멈춘 답변" : data.truncated ? "끝까지 오지 못하고 끊긴 답변" : "");
     this.element.dataset.verdict = verdict;
     const tools = h("div", { class: "tools-row" });
     if (this.sources.size && verdict !== "off_topic") {

@@ -79,7 +79,7 @@ def test_text_without_tags_is_not_held_back() -> None:
     "data",
     [
         "{", "[]", "null", "3", '"글"', '{"choices": 3}', '{"choices": [3]}',
-        '{"choices": [{"delta": {"content": 5}}]}', '{"usage": {"prompt_tokens": "x"}}', '{"error": "고장"}',
+        '{"choices": [{"delta": {"content": 5}}]}', '{"error": "고장"}',
     ],
 )  # fmt: skip
 def test_anything_but_a_chunk_is_refused(data: str) -> None:
@@ -135,6 +135,18 @@ async def test_events_are_found_however_the_bytes_arrive() -> None:
         events = EventStream(Arriving(raw[at : at + step] for at in range(0, len(raw), step)))
         found = [await events.next() for _ in range(4)]
         assert found == ["하나".encode(), "둘".encode(), b"[DONE]", None]
+
+
+async def test_events_of_unusual_servers_are_understood() -> None:
+    raw = b'data: {"a":\ndata: 1}\n\ndata: {"b": 2}\rdata: {"c": 3}\r\rdata: [DONE]'
+    for step in (1, 3, len(raw)):
+        events = EventStream(Arriving(raw[at : at + step] for at in range(0, len(raw), step)))
+        found = [await events.next() for _ in range(5)]
+        assert found == [b'{"a":\n1}', b'{"b": 2}', b'{"c": 3}', b"[DONE]", None]
+
+
+async def test_half_an_event_at_the_end_is_none() -> None:
+    assert await EventStream(Arriving([b'data: {"choices": [{"del'])).next() is None
 
 
 async def test_endless_line_is_refused() -> None:

@@ -53,6 +53,8 @@ class Upstream:
         usage: report usage when asked to.
         retry_after: the header of a 429.
         pieces: the answer of a behaving server.
+        events: the data of the events to send in place of all others; the last one for ever where
+            `endless` is set.
         reply: makes the answer from the request's body, in place of `pieces`.
         requests: what was asked, in order.
         open: connections open now.
@@ -65,6 +67,8 @@ class Upstream:
     usage: bool = True
     retry_after: str = "1"
     pieces: tuple[str, ...] = PIECES
+    events: tuple[str, ...] = ()
+    endless: bool = False
     reply: Callable[[dict[str, Any]], str] | None = None
     port: int = 0
     requests: list[Seen] = field(default_factory=list)
@@ -193,6 +197,13 @@ class _Answer:
 
     async def _finish(self) -> bool:
         server = self._server
+        if server.events:
+            for event in server.events:
+                await self._event(event)
+            while server.endless:
+                await self._event(server.events[-1])
+                await asyncio.sleep(0.02)
+            return await self._end()
         if server.think == "field":
             await self._piece(delta={"reasoning_content": "속으로 한 생각"})
         pieces = (server.reply(self._seen.body),) if server.reply else server.pieces
