@@ -1,5 +1,7 @@
-# make run [FAQ=path]  sets everything up and serves on http://127.0.0.1:8000
-# make test            sets everything up and runs the checks and the tests
+# make run [FAQ=path] [PORT=9000]  sets everything up and serves on http://127.0.0.1:8000
+# make test                        sets everything up and runs the checks and the tests
+SHELL       := bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
 VENV   := .venv
 LITELLM ?= .venv-litellm
@@ -8,12 +10,33 @@ export PYTHONUTF8 := 1
 ifdef FAQ
 export SMARTSTORE_CORPUS__FAQ := $(abspath $(FAQ))
 endif
+ifdef PORT
+export SMARTSTORE_SERVER__PORT := $(PORT)
+endif
+
+# A .venv that is broken, too old, or of another version than a PYTHON that was named is built anew.
+MINOR  := import sys; print('%d.%d' % sys.version_info[:2])
+HAS    := $(shell $(BIN)/python -c "$(MINOR)" 2>/dev/null)
+WANTED := $(if $(filter command environment,$(firstword $(origin PYTHON))),$(shell $(PYTHON) -c "$(MINOR)" 2>/dev/null))
+ifneq ($(filter $(or $(HAS),none),none 3.7 3.8 3.9 3.10)$(filter-out $(HAS),$(WANTED)),)
+$(shell rm -f $(VENV)/core $(VENV)/dev)
+STALE := yes
+endif
+# make-venv FOLDER: with one clear line where PYTHON is too old.
+define make-venv
+@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { \
+  echo "error: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); name another: make $(or $(MAKECMDGOALS),run) PYTHON=python3.12" >&2; exit 1; }
+@$(if $(STALE),rm -rf $(1);) test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+endef
+# Tells which package pip is at: two minutes without a word look like a fault.
+PIP := -m pip install --disable-pip-version-check --progress-bar off
+SHOW := | awk '/^Collecting/ {if (n++ % 10 == 0) print "  fetching", $$2, "..."; fflush()} /^Installing/ {print "  installing", n, "packages ..."; fflush()}'
 
 .PHONY: run test gates lint check-deploy lock clean
 
 run: $(VENV)/core
 	@$(BIN)/smartstore index build
-	@$(BIN)/smartstore serve
+	@SMARTSTORE_LOG__FORMAT=$${SMARTSTORE_LOG__FORMAT:-console} $(BIN)/smartstore serve
 
 # Two halves side by side: both mostly wait, for servers and for the browser.
 test: lint
@@ -35,14 +58,15 @@ check-deploy: $(VENV)/dev
 	$(BIN)/python -m tests.deploy.check_deploy
 
 $(VENV)/core: requirements.lock pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing the locked packages into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(call make-venv,$(VENV))
+	@echo "installing the locked packages into $(VENV) (one to three minutes, once) ..."
+	@$(BIN)/python $(PIP) -r requirements.lock $(SHOW)
+	@$(BIN)/python $(PIP) --quiet --no-deps -e .
 	@touch $@
 
 $(VENV)/dev: $(VENV)/core requirements-dev.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	@echo "installing what the tests need ..."
+	@$(BIN)/python $(PIP) -r requirements-dev.lock $(SHOW)
 	@touch $@
 
 lock:

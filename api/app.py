@@ -26,6 +26,7 @@ from api.web.openai.gateway import Gateway
 from api.web.problems import DOCUMENTED, install_problem_handlers
 from api.web.routes import chat, chat_socket, faqs, jobs, operations, providers, sessions
 from api.web.routes.page import mount_page
+from api.web.routes.reference import mount_reference
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
@@ -52,10 +53,13 @@ def _routes(settings: Settings) -> FastAPI:
         version=version("smartstore-chatbot"),
         lifespan=lifespan,
         responses=DOCUMENTED,
+        docs_url=None,
+        redoc_url=None,
     )
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
     install_problem_handlers(app)
     for area in (chat, chat_socket, sessions, faqs, providers, jobs, openai, operations):
         app.include_router(area.router)
+    mount_reference(app)
     mount_page(app)
     return app

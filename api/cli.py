@@ -25,15 +25,21 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    """Answers `--version` while the options are read: before a missing command is complained about."""
+    if wanted:
+        typer.echo(version("smartstore-chatbot"))
+        raise typer.Exit
+
+
 @app.callback()
 def _root(
     show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+        bool,
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version),
     ] = False,
 ) -> None:
-    if show_version:
-        typer.echo(version("smartstore-chatbot"))
-        raise typer.Exit
+    """Options of the command itself."""
 
 
 def _mount() -> None:

@@ -359,6 +359,17 @@ def check_keys(settings: Settings) -> None:
         )
 
 
+def warn_of_missing_key(settings: Settings) -> None:
+    """Says at start that a fallback will answer in the default provider's place for want of its key."""
+    if settings.providers.default_lacks_key:
+        log.warning(
+            "default_provider_has_no_key",
+            provider=settings.providers.default,
+            answers_instead=", ".join(settings.providers.fallback) or "nobody",
+            set=settings.key_variable,
+        )
+
+
 def check_index(settings: Settings) -> None:
     """Fails before anything starts where the index is missing or of another corpus or embedder.
 

@@ -197,6 +197,12 @@ class ProviderSettings(_Section):
         """Every provider name, `extractive` first."""
         return ("extractive", *self.endpoints)
 
+    @property
+    def default_lacks_key(self) -> bool:
+        """True where the default provider cannot answer for want of its API key: a fallback would."""
+        endpoint = self.endpoints.get(self.default)
+        return endpoint is not None and endpoint.third_party and not endpoint.api_key.get_secret_value()
+
     @model_validator(mode="after")
     def _names_exist(self) -> ProviderSettings:
         for name in (self.default, *self.fallback):
@@ -281,6 +287,11 @@ class Settings(BaseSettings):
     def index_uri(self) -> str:
         """The index's URI, the Milvus Lite file under `data_dir` by default."""
         return self.index.uri or str(self.path(self.data_dir) / "index" / "faq.db")
+
+    @property
+    def key_variable(self) -> str:
+        """The variable that holds the default provider's API key."""
+        return f"{ENV_PREFIX}PROVIDERS__ENDPOINTS__{self.providers.default.upper()}__API_KEY"
 
     def path(self, path: Path) -> Path:
         """`path` made absolute: relative ones start at the repository, `~` at the home folder."""

@@ -27,10 +27,13 @@ def build(faq: Faq = None, expansions: Expansions = None) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     from api.indexing.build import build_from_settings
+    from api.indexing.named import check_same_corpus, remember
     from api.settings import load_settings
 
     console = Console()
     settings = load_settings()
+    if faq is None:
+        check_same_corpus(settings)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         tasks: dict[str, TaskID] = {}
@@ -41,6 +44,12 @@ def build(faq: Faq = None, expansions: Expansions = None) -> None:
             bar.update(tasks[step], completed=done, total=total)
 
         corpus, report = build_from_settings(settings, faq=faq, expansions=expansions, progress=progress)
+    if remember(settings, faq, report.info.fingerprint):
+        console.print(
+            f"the settings name {settings.corpus.faq}; to serve this index: SMARTSTORE_CORPUS__FAQ={faq}",
+            markup=False,
+            soft_wrap=True,
+        )
     for title in corpus.duplicates:
         console.print(f"duplicate question, kept once: {title}", markup=False)
     if report.unchanged:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -16,7 +17,7 @@ def serve(
     import uvicorn
 
     from api.app import create_app
-    from api.services import check_index, check_keys
+    from api.services import check_index, check_keys, warn_of_missing_key
     from api.settings import SettingsError, load_settings
 
     settings = load_settings()
@@ -35,6 +36,8 @@ def serve(
         timeout_graceful_shutdown=int(settings.turns.drain_s) + 5,
     )
 
+    warn_of_missing_key(settings)
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -42,7 +45,9 @@ def serve(
                 typer.echo(f"smartstore-chatbot is ready: {address}", err=False)
 
     server = Server(config)
-    server.run(sockets=[listener])
+    # Uvicorn raises Ctrl-C again when it has drained: that is how a server ends, not a fault.
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
     if not server.started:
         raise SettingsError("the server did not start; the reason is logged above")
 

@@ -19,7 +19,7 @@ def worker(
     import signal
 
     from api.observability.logs import configure_logs
-    from api.services import check_index, open_worker
+    from api.services import check_index, open_worker, warn_of_missing_key
     from api.settings import load_settings
 
     settings = load_settings()
@@ -28,6 +28,7 @@ def worker(
         settings = settings.model_copy(update={"queue": queue})
     configure_logs(settings.log)
     check_index(settings)
+    warn_of_missing_key(settings)
 
     async def run() -> None:
         stopping = asyncio.Event()

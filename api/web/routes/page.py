@@ -29,6 +29,7 @@ class _Assets(StaticFiles):
 def mount_page(app: FastAPI) -> None:
     """Serves the page and its assets."""
 
+    @app.head("/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         headers = {

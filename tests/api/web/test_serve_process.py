@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -90,3 +92,32 @@ def test_kill_keeps_finished_turns_and_reports_the_cut_one(data_dir: Path) -> No
         assert len(finals) == 1
         after = client.get(f"/sessions/{session}").json()["turns"][1]
         assert after["status"] == ("failed" if finals[0].kind == "error" else "completed")
+
+
+def test_build_of_another_faq_is_not_undone_without_a_word(data_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(data_dir / "index", tmp_path / "index")
+    faq = tmp_path / "mine.csv"
+    faq.write_text("question,answer\n배송비는 얼마인가요?,3천원입니다.\n", encoding="utf-8")
+    assert str(faq) in _run(tmp_path, "index", "build", "--faq", str(faq)).stdout
+    plain = _run(tmp_path, "index", "build")
+    assert plain.returncode == 1
+    assert str(faq) in plain.stderr
+    assert "faqs: 1\n" in _run(tmp_path, "index", "info").stdout
+    kept = _run(tmp_path, "index", "build", SMARTSTORE_CORPUS__FAQ=str(faq))
+    assert "index is current" in kept.stdout
+    assert _run(tmp_path, "index", "build").returncode == 0, "the settings named it since: their choice again"
+
+
+def test_default_provider_without_a_key_is_told_at_start_and_in_ready(data_dir: Path) -> None:
+    variable = "SMARTSTORE_PROVIDERS__ENDPOINTS__OPENAI__API_KEY"
+    with serve(data_dir, SMARTSTORE_PROVIDERS__DEFAULT="openai") as server, server.client() as client:
+        assert client.get("/ready").json()["warnings"][0].endswith(f"{variable}를 설정해 주세요.")
+        assert variable in (data_dir / "serve.log").read_text()
+    with serve(data_dir) as server, server.client() as client:
+        assert client.get("/ready").json()["warnings"] == []
+
+
+def test_interrupt_ends_the_server_without_an_error(data_dir: Path) -> None:
+    with serve(data_dir) as server:
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(30) == 0
