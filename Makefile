@@ -32,7 +32,7 @@ endef
 PIP := -m pip install --disable-pip-version-check --progress-bar off
 SHOW := | awk '/^Collecting/ {if (n++ % 10 == 0) print "  fetching", $$2, "..."; fflush()} /^Installing/ {print "  installing", n, "packages ..."; fflush()}'
 
-.PHONY: run test gates lint check-deploy lock clean
+.PHONY: run test gates lint mutate check-deploy lock clean
 
 run: $(VENV)/core
 	@$(BIN)/smartstore index build
@@ -53,6 +53,10 @@ lint: $(VENV)/dev
 # The quality gates on the real FAQ in ../shared.
 gates: $(VENV)/dev
 	$(BIN)/python -m tests.gates
+
+# Breaks a fixed sample of the code on purpose and prints the share that the tests notice; about half an hour.
+mutate: $(VENV)/dev
+	$(BIN)/python -m tests.mutate $(MUTATE)
 
 check-deploy: $(VENV)/dev
 	$(BIN)/python -m tests.deploy.check_deploy
