@@ -54,7 +54,9 @@ class UnknownProvider(InvalidRequest):
 
     def __init__(self, name: str, valid: Iterable[str]) -> None:
         self.name, self.valid = name, tuple(valid)
-        super().__init__(f"알 수 없는 provider '{name}'입니다. 사용할 수 있는 값: {', '.join(self.valid)}")
+        super().__init__(
+            f"알 수 없는 provider '{name[:80]}'입니다. 사용할 수 있는 값: {', '.join(self.valid)}"
+        )
 
 
 class NotFound(ApiError):

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from retrieval.characters import one_line
 from retrieval.prompt import REFUSAL as REFUSAL
 
 Verdict = Literal["answered", "unsure", "off_topic", "not_found"]
@@ -156,5 +157,5 @@ def is_final(event: TurnEvent) -> bool:
 
 
 def event_data(event: TurnEvent) -> str:
-    """The event's JSON without its type (SSE carries that as the event name)."""
-    return event.model_dump_json(exclude={"type"}, by_alias=True)
+    """The event's JSON, on one line for every reader, without its type (SSE's event name)."""
+    return one_line(event.model_dump_json(exclude={"type"}, by_alias=True))

@@ -58,7 +58,7 @@ class HttpChat:
         headers = {"Idempotency-Key": question.idempotency_key} if question.idempotency_key else {}
         async with self._client.stream("POST", "/chat", json=body, headers=headers) as response:
             await _check(response)
-            async for _, event in sse.decode(response.aiter_lines()):
+            async for _, event in sse.decode(response.aiter_bytes()):
                 yield event
 
     async def stop(self, turn_id: str) -> None:

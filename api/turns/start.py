@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import string
 from dataclasses import dataclass
 
 from api.access.auth import Caller
 from api.errors import InvalidRequest
 from api.providers.base import GenerationOptions
 from api.services import Services
+from api.text import check_text
 from api.turns.records import Begun
 from api.turns.runners.base import TurnRequest
 from api.turns.saved import new_turn_id
+from retrieval.characters import is_blank, plain
 
-_BLANK = string.whitespace + "\u00a0\u200b\u200c\u200d\u3000\ufeff"
+# A letter of three jamo in decomposed text, and room for characters that nobody sees.
+_RAW_PER_CHAR = 4
+_MOST_ANSWER_CHARS = 8000
+_MOST_KEY_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +52,22 @@ class Question:
 
 
 def check_question(text: str, *, max_chars: int) -> str:
-    """The question without outer blanks. Raises `InvalidRequest` when blank or over-long."""
-    text = text.strip(_BLANK)
-    if not text:
-        raise InvalidRequest("질문이 비어 있습니다. 궁금한 내용을 입력해 주세요.")
+    """The question in normal form, without outer blanks and without what nobody can see.
+
+    Raises `InvalidRequest` when blank or over-long; its length is looked at before anything else.
+    """
+    if len(text) <= max_chars * _RAW_PER_CHAR:
+        text = plain(check_text(text, where="질문")).strip()
+        if is_blank(text):
+            raise InvalidRequest("질문이 비어 있습니다. 궁금한 내용을 입력해 주세요.")
     if len(text) > max_chars:
         raise InvalidRequest(f"질문이 {len(text):,}자입니다. {max_chars:,}자까지 보낼 수 있습니다.")
     return text
+
+
+def _told(history: tuple[tuple[str, str], ...], *, max_chars: int) -> tuple[tuple[str, str], ...]:
+    """A history that the caller tells, cut to what a history of our own could hold."""
+    return tuple((plain(q[:max_chars]), plain(a[:_MOST_ANSWER_CHARS])) for q, a in history)
 
 
 async def ask(services: Services, caller: Caller, question: Question) -> Begun:
@@ -68,7 +81,10 @@ async def ask(services: Services, caller: Caller, question: Question) -> Begun:
         Overloaded: too many turns run.
     """
     settings = services.settings
-    text = check_question(question.text, max_chars=settings.server.max_question_chars)
+    max_chars = settings.server.max_question_chars
+    text = check_question(question.text, max_chars=max_chars)
+    if len(question.idempotency_key) > _MOST_KEY_CHARS:
+        raise InvalidRequest(f"Idempotency-Key는 {_MOST_KEY_CHARS}자까지 보낼 수 있습니다.")
     services.providers.get(question.provider)
     chosen, session_id = question.provider or "", ""
     if question.history is not None:
@@ -87,7 +103,7 @@ async def ask(services: Services, caller: Caller, question: Question) -> Begun:
         question=text,
         provider=services.providers.get(chosen or None).name,
         options=question.options,
-        history=question.history,
+        history=None if question.history is None else _told(question.history, max_chars=max_chars),
         trace=services.tracing.carry(),
     )
     if caller.key is not None:

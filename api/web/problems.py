@@ -21,6 +21,7 @@ from api.web.openai.errors import PREFIX as OPENAI_PREFIX
 from api.web.openai.errors import openai_error
 from retrieval.errors import IndexFailure
 
+_MOST_FAULTS = 8
 PROBLEM_TYPE = "application/problem+json"
 # How every route documents its faults; `/v1` has OpenAI's shape instead.
 _FAULT = {"type": "object", "properties": {"detail": {"type": "string"}, "code": {"type": "string"}}}
@@ -83,7 +84,10 @@ def install_problem_handlers(app: FastAPI) -> None:
     async def _invalid(request: Request, exc: RequestValidationError) -> JSONResponse:
         status = 400 if any(e["type"] == "json_invalid" for e in exc.errors()) else 422
         return refusal(
-            request.url.path, status, InvalidRequest.code, "; ".join(_fault(e) for e in exc.errors())
+            request.url.path,
+            status,
+            InvalidRequest.code,
+            "; ".join(_fault(e) for e in exc.errors()[:_MOST_FAULTS]),
         )
 
     @app.exception_handler(HTTPException)
@@ -127,5 +131,5 @@ def _allowed(request: Request) -> list[str]:
 
 def _fault(error: dict[str, Any]) -> str:
     """One validation error in Korean: where, and what is wrong."""
-    where = ".".join(str(part) for part in error["loc"] if part != "body") or "본문"
-    return f"{where}: {_REASONS.get(error['type'], error['msg'])}"
+    where = ".".join(str(part)[:40] for part in error["loc"] if part != "body") or "본문"
+    return f"{where}: {_REASONS.get(error['type'], error['msg'][:200])}"

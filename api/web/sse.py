@@ -50,19 +50,21 @@ async def _next(events: AsyncIterator[NumberedEvent]) -> NumberedEvent:
     return await anext(events)
 
 
-async def decode(lines: AsyncIterator[str]) -> AsyncIterator[NumberedEvent]:
-    """The events in a response's lines; comments are skipped."""
-    number, kind, data = 0, "", ""
-    async for line in lines:
-        field, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        match field:
-            case "id":
-                number = int(value)
-            case "event":
-                kind = value
-            case "data":
-                data += value
-            case "" if line == "" and data:
-                yield number, TURN_EVENT.validate_python({"type": kind, **json.loads(data)})
-                kind, data = "", ""
+async def decode(content: AsyncIterator[bytes]) -> AsyncGenerator[NumberedEvent]:
+    """The events in a response's bytes; comments are skipped. Only `\\n` ends a line of ours."""
+    number, kind, data, rest = 0, "", b"", b""
+    async for received in content:
+        *lines, rest = (rest + received).split(b"\n")
+        for line in lines:
+            field, _, value = line.partition(b":")
+            value = value.removeprefix(b" ")
+            match field:
+                case b"id":
+                    number = int(value)
+                case b"event":
+                    kind = value.decode()
+                case b"data":
+                    data += value
+                case b"" if line == b"" and data:
+                    yield number, TURN_EVENT.validate_python({"type": kind, **json.loads(data)})
+                    kind, data = "", b""

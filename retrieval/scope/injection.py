@@ -15,8 +15,9 @@ import unicodedata
 from collections.abc import Iterator
 from urllib.parse import unquote
 
+from retrieval.characters import plain
+
 _LIMIT = 4_000
-_INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
 _HEX = re.compile(r"(?:(?:\\x|0x)?[0-9a-fA-F]{2}[\s,:]*){8,}")
 _PERCENT = re.compile(r"(?:%[0-9a-fA-F]{2}){3,}")
@@ -142,7 +143,7 @@ def _hidden(text: str) -> Iterator[bool]:
 
 
 def _normal(text: str) -> str:
-    return _INVISIBLE.sub("", unicodedata.normalize("NFKC", text[:_LIMIT]))
+    return plain(unicodedata.normalize("NFKC", text[:_LIMIT]))
 
 
 def _readable(raw: bytes) -> str:

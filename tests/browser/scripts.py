@@ -23,6 +23,8 @@ LONG = """네, 만 14세 이상이라면 미성년자도 판매자로 가입할 
 ※ 만 14세 미만은 보호자가 동의해도 가입할 수 없습니다.[1]"""
 
 SHORT = "정산 대금은 구매 확정 다음 영업일에 들어와요.[1]\n※ 참고. 은행 점검 시간에는 늦어질 수 있어요."
+# Characters that some readers take for the end of a line.
+CUT = "첫 줄\u2028둘째\x85줄\u2029셋째[1]"
 SOURCES = [
     {
         "n": 1,
@@ -145,6 +147,16 @@ def script_for(question: str) -> Script:
             },
         ),
     )
+    cut = Step(
+        "turn.completed",
+        {
+            "answer": CUT,
+            "verdict": "answered",
+            "citations": (1,),
+            "truncated": True,
+            "finish_reason": "length",
+        },
+    )
     busy = {
         "type": "about:blank",
         "title": "Too Many Requests",
@@ -168,6 +180,7 @@ def script_for(question: str) -> Script:
         "자세히": Script(answered(LONG, 0.02, 6)),
         "천천히": Script(answered(LONG, 0.15)),
         "끊기게": Script(answered(LONG, 0.01, 12), cut_after=6, cuts=2),
+        "끊긴": Script((Step("sources", {"sources": SOURCES}), *deltas(CUT, 0.01), cut)),
         "맛집": Script(refused),
         "전환": Script(switched),
         "오류": Script(failed),

@@ -36,6 +36,14 @@ def test_stop_keeps_what_was_written(page: Page, scripted: ScriptedServer, how: 
     assert page.get_attribute("#send", "aria-label") == "보내기"
 
 
+def test_an_answer_with_unusual_line_breaks_is_read_and_a_cut_one_says_so(page: Page) -> None:
+    send(page, "끊긴 답변")
+    answer = finish(page)
+    assert "첫 줄" in answer
+    assert "셋째" in answer
+    assert page.inner_text(".status") == "끝까지 오지 못하고 끊긴 답변"
+
+
 def test_enter_does_not_stop_or_send_while_an_answer_runs(page: Page, scripted: ScriptedServer) -> None:
     send(page, "천천히 알려 주세요")
     until(page, STARTED)

@@ -23,6 +23,7 @@ from api.events import (
     Usage,
 )
 from api.web.openai.dialogue import follow_up_lines
+from retrieval.characters import one_line
 
 DONE = b"data: [DONE]\n\n"
 
@@ -137,4 +138,4 @@ def status_of(code: str) -> int:
 
 
 def _event(body: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(body, ensure_ascii=False).encode() + b"\n\n"
+    return b"data: " + one_line(json.dumps(body, ensure_ascii=False)).encode() + b"\n\n"

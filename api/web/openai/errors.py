@@ -12,6 +12,7 @@ from typing import Any
 from fastapi.responses import JSONResponse
 
 from api.text import printable
+from retrieval.characters import one_line
 
 PREFIX = "/v1/"
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -37,4 +38,5 @@ def openai_error(
 
 def error_event(status: int, code: str, message: str) -> bytes:
     """An error in the middle of a stream: SDKs raise `APIError` for it."""
-    return b"data: " + json.dumps(error_body(status, code, message), ensure_ascii=False).encode() + b"\n\n"
+    body = json.dumps(error_body(status, code, message), ensure_ascii=False)
+    return b"data: " + one_line(body).encode() + b"\n\n"

@@ -26,9 +26,12 @@ from api.web.openai.requests import ChatCompletionRequest, EmbeddingRequest
 from api.web.routes.dependencies import CallerDep, ServicesDep
 from api.web.streaming import EventStream
 from retrieval.errors import EmbedderError
+from retrieval.tokenizer import KoreanTokenizer
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 _STARTED = int(time.time())
+# No embedder here reads more of a text than about that much; the rest would be counted for nothing.
+_MOST_READ = 4000
 _embedding = asyncio.Semaphore(1)
 
 
@@ -103,6 +106,7 @@ async def embeddings(body: EmbeddingRequest, services: ServicesDep, _caller: Cal
         # One at a time: who embeds a corpus shall not take the cores from those who ask.
         async with _embedding:
             vectors = (await asyncio.to_thread(embed, texts)).dense.astype("<f4")
+            tokens = await asyncio.to_thread(_count, services.engine.searcher.tokenizer, texts)
     except EmbedderError as exc:
         raise SearchUnavailable("임베딩을 지금 사용할 수 없습니다.", retry_after=3) from exc
     coded = body.encoding_format == "base64"
@@ -114,9 +118,13 @@ async def embeddings(body: EmbeddingRequest, services: ServicesDep, _caller: Cal
         }
         for n, v in enumerate(vectors)
     ]
-    tokens = sum(len(services.engine.searcher.tokenizer.tokens(text)) for text in texts)
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     return JSONResponse({"object": "list", "data": data, "model": body.model, "usage": usage})
+
+
+def _count(tokenizer: KoreanTokenizer, texts: list[str]) -> int:
+    """Tokens as the search counts them, of what an embedder reads."""
+    return sum(len(tokenizer.tokens(text[:_MOST_READ])) for text in texts)
 
 
 def _names(services: Services, *, raw: bool) -> list[str]:

@@ -16,6 +16,7 @@ from api.jobs.requests import JobRequest
 from api.services import Services
 from api.web.routes.dependencies import AdminDep, ServicesDep
 from api.web.streaming import EventStream
+from retrieval.characters import one_line
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 _EVENTS: dict[int | str, dict[str, Any]] = {
@@ -78,9 +79,10 @@ async def _stream(services: Services, job_id: str, after: int) -> AsyncGenerator
             except StopAsyncIteration:
                 break
             pending = None
-            yield f"id: {number}\nevent: progress\ndata: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
+            told = one_line(json.dumps(event, ensure_ascii=False))
+            yield f"id: {number}\nevent: progress\ndata: {told}\n\n".encode()
         view = await services.jobs.view(job_id)
-        yield f"event: job.ended\ndata: {view.model_dump_json()}\n\n".encode()
+        yield f"event: job.ended\ndata: {one_line(view.model_dump_json())}\n\n".encode()
     finally:
         if pending is not None:
             pending.cancel()

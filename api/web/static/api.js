@@ -87,7 +87,7 @@ function parse(block) {
   const event = { id: 0, type: "message", data: null };
   const data = [];
   for (const line of block.split(/\r?\n/)) {
-    const [, field, value] = /^([^:]*)(?:: ?(.*))?$/.exec(line);
+    const [, field, value] = /^([^:]*)(?:: ?([^]*))?$/.exec(line);
     if (field === "data") data.push(value ?? "");
     else if (field === "event") event.type = value;
     else if (field === "id") event.id = Number(value);
