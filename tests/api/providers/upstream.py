@@ -26,7 +26,7 @@ PIECES = ("업스트림이 ", "정상으로 ", "보낸 ", "답변입니다 ", "[
 ANSWER = "".join(PIECES)
 FIRST = "고장 난 "
 MODEL = "small-model"
-_ERRORS = {"429": "Rate limit reached", "500": "The server had an error"}
+_ERRORS = {"401": "Incorrect API key: sk-ours", "429": "Rate limit reached", "500": "The server had an error"}
 
 
 @dataclass
@@ -149,7 +149,7 @@ class _Answer:
             return await self._plain(200, json.dumps(models))
         fault = self._fault if self._phase == "before" else ""
         match fault:
-            case "429" | "500":
+            case "401" | "429" | "500":
                 return await self._plain(int(fault), json.dumps({"error": {"message": _ERRORS[fault]}}))
             case "wrong_type":
                 return await self._plain(200, "<html>점검 중입니다</html>", kind="text/html")

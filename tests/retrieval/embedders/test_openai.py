@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -51,15 +50,22 @@ def test_openai_normalises_what_it_gets(client) -> None:
     assert np.linalg.norm(dense) == pytest.approx(1.0)
 
 
-def test_openai_tries_again_after_a_busy_server(client) -> None:
-    behaviour = Behaviour(faults=[(429, {"Retry-After": "0.2"}, "slow down"), (503, {}, "starting")])
+def test_openai_waits_as_long_as_a_busy_server_asks(client, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("retrieval.embedders.openai.time.sleep", pauses.append)
+    faults = [
+        (429, {"Retry-After": "7"}, "slow down"),
+        (503, {}, "starting"),
+        (503, {"Retry-After": "soon"}, ""),
+    ]
+    behaviour = Behaviour(faults=faults)
     with embedding_server(behaviour) as url:
-        started = time.monotonic()
-        dense = client(url, dim=64).embed_queries(["정산"]).dense
+        dense = client(url, dim=64, attempts=4).embed_queries(["정산"]).dense
 
     assert dense.shape == (1, 64)
-    assert len(behaviour.requests) == 3
-    assert time.monotonic() - started >= 1.0
+    assert len(behaviour.requests) == 4
+    assert pauses[0] == 7.0
+    assert pauses[1:] == sorted(pauses[1:])
 
 
 def test_openai_gives_up_and_says_why(client) -> None:

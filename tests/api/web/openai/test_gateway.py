@@ -32,7 +32,7 @@ def gateway(data_dir: Path, behind: Upstream) -> Iterator[Live]:
     settings = {}
     faults = {"good": ("none", "before"), "stall": ("stall", "after"), "cut": ("cut", "after"),
               "busy": ("429", "before"), "broken": ("500", "before"), "endless": ("endless", "after"),
-              "silent": ("stall", "before")}  # fmt: skip
+              "silent": ("stall", "before"), "locked": ("401", "before")}  # fmt: skip
     for name, fault in faults.items():
         prefix = f"SMARTSTORE_PROVIDERS__ENDPOINTS__{name.upper()}__"
         settings |= {
@@ -144,6 +144,13 @@ def test_a_refusal_is_passed_on_as_it_came(http: httpx.Client, name: str, status
     assert response.json()["error"]["message"].startswith(("Rate limit", "The server had"))
     if status == 429:
         assert response.headers["retry-after"] == "1"
+
+
+def test_a_provider_that_refuses_our_key_is_our_fault(http: httpx.Client) -> None:
+    response = http.post(URL, json={"model": "locked/x", "messages": ASKING})
+    assert response.status_code == 502
+    assert "sk-ours" not in response.text
+    assert "locked" in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("name", ["stall", "cut"])
