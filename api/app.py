@@ -1,7 +1,6 @@
 """The application: FastAPI's routes behind a few plain ASGI layers.
 
-The lifespan opens the services and puts them into its ASGI state, where every layer and route finds
-them as `scope["state"]["services"]`.
+Every layer and route finds the open services in the ASGI state, as `scope["state"]["services"]`.
 """
 
 from __future__ import annotations
@@ -14,11 +13,9 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from api.observability.logs import configure_logs
 from api.observability.request_log import RequestLog
 from api.observability.tracing import TraceRequests
-from api.services import open_services
-from api.settings import Settings, load_settings
+from api.services import Services
 from api.web.body_limit import BodyLimit
 from api.web.identify import IdentifyCallers
 from api.web.openai import routes as openai
@@ -29,23 +26,21 @@ from api.web.routes.page import mount_page
 from api.web.routes.reference import mount_reference
 
 
-def create_app(settings: Settings | None = None) -> ASGIApp:
-    """Puts the application together; resources open when it starts and close when it ends."""
-    settings = settings or load_settings()
-    configure_logs(settings.log)
+def create_app(services: Services) -> ASGIApp:
+    """Puts the application together around open services, which outlive it."""
+    settings = services.settings
     # The gateway answers raw completions in front of FastAPI, whose machinery costs more than all of it.
-    app: ASGIApp = Gateway(_routes(settings), max_bytes=settings.server.max_raw_body_bytes)
+    app: ASGIApp = Gateway(_routes(services), max_bytes=settings.server.max_raw_body_bytes)
     app = IdentifyCallers(app)
     if settings.tracing.endpoint:
         app = TraceRequests(app)
     return RequestLog(app, json_lines=settings.log.format == "json")
 
 
-def _routes(settings: Settings) -> FastAPI:
+def _routes(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with open_services(settings) as services:
-            yield {"services": services}
+        yield {"services": services}
 
     app = FastAPI(
         title="smartstore-chatbot",
@@ -56,7 +51,7 @@ def _routes(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=services.settings.server.max_body_bytes)
     install_problem_handlers(app)
     for area in (chat, chat_socket, sessions, faqs, providers, jobs, openai, operations):
         app.include_router(area.router)

@@ -52,8 +52,7 @@ from api.turns.signals import Signals
 from api.web.sse import NumberedEvent
 from retrieval.corpus.expansions import read_expansions
 from retrieval.corpus.faq import read_corpus
-from retrieval.errors import IndexMismatch
-from retrieval.index.opening import index_info, open_index
+from retrieval.index.opening import open_index
 from retrieval.index.rows import fingerprint
 from retrieval.prompt import load_system_prompt
 from retrieval.ranking.cross_encoder import CrossEncoder
@@ -107,19 +106,33 @@ class Services:
                     yield item
 
 
-def open_searcher(settings: Settings) -> Searcher:
+def open_searcher(settings: Settings, *, of_corpus: bool = False) -> Searcher:
     """Opens the search; blocking, some seconds for the models.
+
+    Args:
+        settings: where everything is.
+        of_corpus: the index must be of the settings' corpus, as where questions of sellers are answered.
 
     Raises:
         IndexMissing, IndexMismatch: the message names the command that mends it.
+        CorpusError: the corpus cannot be read.
     """
     embedder = embedder_of(settings)
     tokenizer = KoreanTokenizer()
+    expected = None
+    if of_corpus:
+        expected = fingerprint(
+            read_corpus(settings.path(settings.corpus.faq)).faqs,
+            read_expansions(settings.path(settings.corpus.expansions)),
+            embedder=embedder.name,
+            tokenizer=tokenizer.version,
+        )
     index = open_index(
         settings.index_uri,
         token=settings.index.token.get_secret_value(),
         embedder=embedder.name,
         tokenizer=tokenizer.version,
+        fingerprint=expected,
         snapshot_max_faqs=settings.index.snapshot_max_faqs,
     )
     ranker = Ranker.load(embedder=embedder.name)
@@ -133,9 +146,11 @@ def _reranker(settings: RerankerSettings) -> CrossEncoder | None:
 
 
 @asynccontextmanager
-async def open_engine(settings: Settings, *, state: State | None = None) -> AsyncIterator[Engine]:
-    """Opens search and conversation."""
-    searcher = await asyncio.to_thread(open_searcher, settings)
+async def open_engine(
+    settings: Settings, *, state: State | None = None, of_corpus: bool = False
+) -> AsyncIterator[Engine]:
+    """Opens search and conversation; raises as `open_searcher` does."""
+    searcher = await asyncio.to_thread(open_searcher, settings, of_corpus=of_corpus)
     try:
         await asyncio.to_thread(
             searcher.search, "정산은 언제 되나요?"
@@ -164,17 +179,23 @@ def _rewriter(settings: Settings, providers: Providers) -> QuestionRewriter | No
 
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
-    """Opens state, engine and runner; turns that still run are drained at the end."""
-    async with (
-        _open_state(settings) as state,
-        open_engine(settings, state=state) as engine,
-        refresh_index(engine.searcher, settings),
-        _open_turns(settings, state, process="api") as parts,
-        _open_runners(settings, parts, lambda: _observed(engine, state, settings, parts)) as runners,
-    ):
+    """Opens state, engine and runner; turns that still run are drained at the end.
+
+    Raises:
+        SettingsError: a server beyond loopback without any API key.
+        IndexMissing, IndexMismatch, CorpusError: see `open_searcher`.
+    """
+    async with _open_state(settings) as state:
         access = open_access(settings, state)
-        sessions, turns, metrics = parts.turns.sessions, parts.turns, parts.metrics
-        yield Services(settings, engine, state, sessions, turns, *runners, metrics, access, parts.tracing)
+        await _check_keys(settings, access)
+        async with (
+            open_engine(settings, state=state, of_corpus=True) as engine,
+            refresh_index(engine.searcher, settings),
+            _open_turns(settings, state, process="api") as parts,
+            _open_runners(settings, parts, lambda: _observed(engine, state, settings, parts)) as runners,
+        ):
+            sessions, turns, metrics = parts.turns.sessions, parts.turns, parts.metrics
+            yield Services(settings, engine, state, sessions, turns, *runners, metrics, access, parts.tracing)
 
 
 @asynccontextmanager
@@ -182,7 +203,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[TurnWorker]:
     """Opens what a worker needs and begins to take turns; they are drained at the end."""
     async with (
         _open_state(settings) as state,
-        open_engine(settings, state=state) as engine,
+        open_engine(settings, state=state, of_corpus=True) as engine,
         refresh_index(engine.searcher, settings),
         _open_turns(settings, state, process="worker") as parts,
         _open_broker(settings) as broker,
@@ -330,29 +351,24 @@ def open_access(settings: Settings, state: State) -> Access:
     )
 
 
-def check_keys(settings: Settings) -> None:
-    """Fails before anything starts where the server would listen beyond loopback without keys.
+def check_listening(settings: Settings) -> None:
+    """Raises `SettingsError` where everybody would be let in from beyond this machine."""
+    host = settings.server.host
+    if not is_loopback(host) and not settings.keys_required:
+        raise SettingsError(f"auth.required=false is for loopback only, not for server.host={host}")
 
-    Raises:
-        SettingsError: no key exists, or the settings ask to let everybody in.
-    """
+
+async def _check_keys(settings: Settings, access: Access) -> None:
+    """Before any model is loaded: a server that listens beyond loopback needs a key to let anybody in."""
     host = settings.server.host
     if is_loopback(host):
         return
-    if not settings.keys_required:
-        raise SettingsError(f"auth.required=false is for loopback only, not for server.host={host}")
-
-    async def exist() -> bool:
-        url, folder = settings.state.url.get_secret_value(), settings.path(settings.data_dir) / "state"
-        async with open_state(url, data_dir=folder, prefix=settings.state.prefix) as state:
-            return await open_access(settings, state).keys.exist()
-
     try:
-        found = asyncio.run(exist())
+        key_exists = await access.keys.exist()
     except StateUnavailable:
         # Nobody comes in without a key either way; whether there is one shows when the store is back.
         return
-    if not found:
+    if not key_exists:
         raise SettingsError(
             f"listening on {host} needs an API key: make one with `smartstore keys create NAME`, "
             "or set SMARTSTORE_AUTH__ADMIN_KEY"
@@ -368,21 +384,3 @@ def warn_of_missing_key(settings: Settings) -> None:
             answers_instead=", ".join(settings.providers.fallback) or "nobody",
             set=settings.key_variable,
         )
-
-
-def check_index(settings: Settings) -> None:
-    """Fails before anything starts where the index is missing or of another corpus or embedder.
-
-    Raises:
-        IndexMissing, IndexMismatch: the message names the command that mends it.
-        CorpusError: the corpus cannot be read.
-    """
-    expected = fingerprint(
-        read_corpus(settings.path(settings.corpus.faq)).faqs,
-        read_expansions(settings.path(settings.corpus.expansions)),
-        embedder=embedder_of(settings).name,
-        tokenizer=KoreanTokenizer().version,
-    )
-    built = index_info(settings.index_uri, token=settings.index.token.get_secret_value())
-    if built.fingerprint != expected:
-        raise IndexMismatch(settings.index_uri, expected=expected, found=built.fingerprint)

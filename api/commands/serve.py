@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import socket
-from contextlib import suppress
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from api.settings import Settings
 
 
 def serve(
@@ -14,42 +20,51 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="port; 0 takes a free one")] = None,
 ) -> None:
     """Serve the API and the chat page until interrupted."""
-    import uvicorn
-
-    from api.app import create_app
-    from api.services import check_index, check_keys, warn_of_missing_key
-    from api.settings import SettingsError, load_settings
+    from api.observability.logs import configure_logs
+    from api.services import check_listening, warn_of_missing_key
+    from api.settings import load_settings
 
     settings = load_settings()
     host, port = host or settings.server.host, settings.server.port if port is None else port
     settings = settings.model_copy(update={"server": settings.server.model_copy(update={"host": host})})
     _writable(settings.path(settings.data_dir))
-    check_keys(settings)
-    check_index(settings)
+    check_listening(settings)
+    configure_logs(settings.log)
+    warn_of_missing_key(settings)
     listener = _listen(host, port)
     address = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{listener.getsockname()[1]}"
-    config = uvicorn.Config(
-        create_app(settings),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=int(settings.turns.drain_s) + 5,
-    )
+    asyncio.run(_serve(settings, listener, f"smartstore-chatbot is ready: {address}"))
 
-    warn_of_missing_key(settings)
+
+async def _serve(settings: Settings, listener: socket.socket, ready: str) -> None:
+    """Opens everything once, serves until a signal comes, closes everything in reverse."""
+    import uvicorn
+
+    from api.app import create_app
+    from api.services import open_services
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
-                typer.echo(f"smartstore-chatbot is ready: {address}", err=False)
+                typer.echo(ready)
 
-    server = Server(config)
-    # Uvicorn raises Ctrl-C again when it has drained: that is how a server ends, not a fault.
-    with suppress(KeyboardInterrupt):
-        server.run(sockets=[listener])
-    if not server.started:
-        raise SettingsError("the server did not start; the reason is logged above")
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            # uvicorn raises the signal again at its end, which would kill turns that are being drained.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, self.handle_exit, number, None)
+            yield
+
+    async with open_services(settings) as services:
+        config = uvicorn.Config(
+            create_app(services),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(settings.turns.drain_s) + 5,
+        )
+        await Server(config).serve(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

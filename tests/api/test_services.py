@@ -1,0 +1,45 @@
+"""What a process opens when it starts, and what it leaves behind."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api import services
+from api.settings import load_settings
+from api.state import connection
+from tests.api.live import serve
+
+
+async def test_starting_opens_the_embedder_the_corpus_and_the_store_once(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def count(module: Any, name: str) -> None:
+        open_it: Callable[..., Any] = getattr(module, name)
+
+        def counting(*args: Any, **options: Any) -> Any:
+            opened.append(name)
+            return open_it(*args, **options)
+
+        monkeypatch.setattr(module, name, counting)
+
+    count(services, "embedder_of")
+    count(services, "read_corpus")
+    count(connection, "embedded_valkey")
+    settings = load_settings().model_copy(update={"data_dir": data_dir})
+    async with services.open_services(settings):
+        pass
+    assert sorted(opened) == ["embedded_valkey", "embedder_of", "read_corpus"]
+
+
+def test_a_server_that_is_told_to_end_closes_what_it_opened(data_dir: Path) -> None:
+    with serve(data_dir) as server:
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(30) == 0
+    assert "bye bye" in (data_dir / "state" / "valkey.log").read_text().splitlines()[-1]
