@@ -5,7 +5,7 @@ Each kind is one command over one module of `api/evaluation`; all take the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,10 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from api.evaluation.play import Player
     from api.evaluation.searching import Measured
+    from api.services import Engine
+    from api.settings import Settings
 
 app = typer.Typer(
     help="Measure search, dialogues, scope, answers and follow-ups on case files.", no_args_is_help=True
@@ -24,6 +27,9 @@ Faq = Annotated[Path | None, typer.Option("--faq", help="FAQ file; the settings'
 Expansions = Annotated[Path | None, typer.Option(help="file or folder; the settings' one by default")]
 Provider = Annotated[str | None, typer.Option(help="who answers; the settings' default by default")]
 AsJson = Annotated[bool, typer.Option("--json", help="print the report as JSON")]
+MaxFallback = Annotated[
+    float, typer.Option(min=0, max=1, help="share of turns that another provider may have answered")
+]
 Out = Annotated[Path | None, typer.Option(help="also write the JSON report to this file")]
 
 
@@ -64,29 +70,22 @@ def answers(
     provider: Provider = None,
     as_json: AsJson = False,
     out: Out = None,
+    max_fallback: MaxFallback = 0.0,
 ) -> None:
     """Measure what answers say: facts, forbidden statements, length, citations."""
-    import asyncio
-
-    from api.evaluation.answers import (
-        conversation_answerer,
-        judge_answers,
-        read_answer_cases,
-        summarize_answers,
-    )
+    from api.evaluation.answers import judge_answers, read_answer_cases, summarize_answers
     from api.evaluation.tables import print_answers
-    from api.services import open_engine
 
     rows = read_answer_cases(cases)
-    settings = _measured(faq, expansions).settings
 
-    async def run() -> dict[str, Any]:
-        async with open_engine(settings) as engine:
-            name = engine.conversation.providers.get(provider).name
-            answerer = conversation_answerer(engine.conversation, provider=name)
-            return summarize_answers([one async for one in judge_answers(rows, answerer)])
+    async def measure(engine: Engine, player: Player) -> dict[str, Any]:
+        async def answer(query: str) -> str:
+            return (await player(query)).answer
 
-    _show(asyncio.run(run()), print_answers, as_json=as_json, out=out)
+        return summarize_answers([one async for one in judge_answers(rows, answer)])
+
+    report = _play(_measured(faq, expansions).settings, provider, measure)
+    _show(report, print_answers, as_json=as_json, out=out, max_fallback=max_fallback)
 
 
 @app.command()
@@ -97,6 +96,7 @@ def dialogues(
     provider: Provider = None,
     as_json: AsJson = False,
     out: Out = None,
+    max_fallback: MaxFallback = 0.0,
 ) -> None:
     """Measure what follow-ups find, each with the real conversation before it."""
     import asyncio
@@ -104,27 +104,23 @@ def dialogues(
     from api.conversation.context import ContextResolver, Resolution
     from api.conversation.memory import Memory, RememberedTurn
     from api.evaluation.dialogues import rank_dialogues, read_dialogues, summarize_dialogues
-    from api.evaluation.play import play
     from api.evaluation.tables import print_dialogues
-    from api.services import open_engine
 
     rows = read_dialogues(cases)
-    settings = _measured(faq, expansions).settings
 
-    async def run() -> dict[str, Any]:
-        async with open_engine(settings) as engine:
-            name = engine.conversation.providers.get(provider).name
-            context = ContextResolver(engine.searcher)
+    async def measure(engine: Engine, player: Player) -> dict[str, Any]:
+        context = ContextResolver(engine.searcher)
 
-            async def resolve(question: str, memory: Memory) -> Resolution:
-                return await asyncio.to_thread(context.resolve, question, memory)
+        async def resolve(question: str, memory: Memory) -> Resolution:
+            return await asyncio.to_thread(context.resolve, question, memory)
 
-            async def player(question: str, memory: Memory) -> RememberedTurn:
-                return (await play(engine.conversation, question, memory, provider=name)).remembered()
+        async def remember(question: str, memory: Memory) -> RememberedTurn:
+            return (await player(question, memory)).remembered()
 
-            return summarize_dialogues(await rank_dialogues(rows, resolve, player))
+        return summarize_dialogues(await rank_dialogues(rows, resolve, remember))
 
-    _show(asyncio.run(run()), print_dialogues, as_json=as_json, out=out)
+    report = _play(_measured(faq, expansions).settings, provider, measure)
+    _show(report, print_dialogues, as_json=as_json, out=out, max_fallback=max_fallback)
 
 
 @app.command()
@@ -135,29 +131,19 @@ def scope(
     provider: Provider = None,
     as_json: AsJson = False,
     out: Out = None,
+    max_fallback: MaxFallback = 0.0,
 ) -> None:
     """Measure what is answered, refused and not found; rows with a `query` count as in_scope."""
-    import asyncio
-
-    from api.conversation.memory import Memory
-    from api.evaluation.play import PlayedTurn, play
     from api.evaluation.scope import judge_scope, read_scope_cases, summarize_scope
     from api.evaluation.tables import print_scope
-    from api.services import open_engine
 
     rows = read_scope_cases(cases)
-    settings = _measured(faq, expansions).settings
 
-    async def run() -> dict[str, Any]:
-        async with open_engine(settings) as engine:
-            name = engine.conversation.providers.get(provider).name
+    async def measure(engine: Engine, player: Player) -> dict[str, Any]:
+        return summarize_scope([one async for one in judge_scope(rows, player)])
 
-            async def player(question: str) -> PlayedTurn:
-                return await play(engine.conversation, question, Memory(), provider=name)
-
-            return summarize_scope([one async for one in judge_scope(rows, player)])
-
-    _show(asyncio.run(run()), print_scope, as_json=as_json, out=out)
+    report = _play(_measured(faq, expansions).settings, provider, measure)
+    _show(report, print_scope, as_json=as_json, out=out, max_fallback=max_fallback)
 
 
 @app.command()
@@ -168,33 +154,25 @@ def followups(
     provider: Provider = None,
     as_json: AsJson = False,
     out: Out = None,
+    max_fallback: MaxFallback = 0.0,
 ) -> None:
     """Measure the follow-ups offered, on case files of any kind; a dialogue is one session."""
     import asyncio
 
-    from api.conversation.memory import Memory
     from api.evaluation.followups import offer_followups, read_followup_cases, summarize_followups
-    from api.evaluation.play import PlayedTurn, play
     from api.evaluation.tables import print_followups
-    from api.services import open_engine
 
     sessions = read_followup_cases(cases)
-    settings = _measured(faq, expansions).settings
 
-    async def run() -> dict[str, Any]:
-        async with open_engine(settings) as engine:
-            name = engine.conversation.providers.get(provider).name
+    async def measure(engine: Engine, player: Player) -> dict[str, Any]:
+        async def finder(question: str) -> str:
+            hits = (await asyncio.to_thread(engine.searcher.search, question)).hits
+            return hits[0].faq.id if hits else ""
 
-            async def player(question: str, memory: Memory) -> PlayedTurn:
-                return await play(engine.conversation, question, memory, provider=name)
+        return summarize_followups(await offer_followups(sessions, player, finder))
 
-            async def finder(question: str) -> str:
-                hits = (await asyncio.to_thread(engine.searcher.search, question)).hits
-                return hits[0].faq.id if hits else ""
-
-            return summarize_followups(await offer_followups(sessions, player, finder))
-
-    _show(asyncio.run(run()), print_followups, as_json=as_json, out=out)
+    report = _play(_measured(faq, expansions).settings, provider, measure)
+    _show(report, print_followups, as_json=as_json, out=out, max_fallback=max_fallback)
 
 
 @app.command()
@@ -272,6 +250,30 @@ def _measured(faq: Path | None, expansions: Path | None) -> Measured:
     return measured(load_settings(), progress=_progress, faq=faq, expansions=expansions)
 
 
+def _play(
+    settings: Settings,
+    provider: str | None,
+    measure: Callable[[Engine, Player], Awaitable[dict[str, Any]]],
+) -> dict[str, Any]:
+    """Opens the engine, has `measure` play its cases with the provider; the report says who answered."""
+    import asyncio
+
+    from api.evaluation.play import Player
+    from api.observability.logs import configure_logs
+    from api.services import open_engine
+    from api.settings import LogSettings
+
+    configure_logs(LogSettings(level="error", format="console"))
+
+    async def run() -> dict[str, Any]:
+        async with open_engine(settings) as engine:
+            player = Player(engine.conversation, provider)
+            report = await measure(engine, player)
+            return player.report() | report
+
+    return asyncio.run(run())
+
+
 def _progress(step: str, done: int, total: int) -> None:
     from rich.console import Console
 
@@ -285,11 +287,19 @@ def _show(
     *,
     as_json: bool,
     out: Path | None = None,
+    max_fallback: float = 1.0,
 ) -> None:
-    """Prints the report, as JSON or as a table, and writes the JSON where asked."""
+    """Prints the report, as JSON or as a table, and writes the JSON where asked.
+
+    Raises:
+        FallbackAnswered: another provider answered more than `max_fallback` of the turns.
+    """
     import json
 
     from rich.console import Console
+
+    from api.evaluation.play import check_fallback
+    from api.evaluation.tables import print_answered_by
 
     text = json.dumps(report, ensure_ascii=False, indent=1)
     if out is not None:
@@ -299,3 +309,6 @@ def _show(
         typer.echo(text)
     else:
         print_table(Console(highlight=False), report)
+        if "answered_by" in report:
+            print_answered_by(Console(highlight=False), report)
+    check_fallback(report, max_fallback)

@@ -13,10 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from api.conversation.answer import Conversation
 from api.conversation.citations import CITATION, strip_citations
-from api.conversation.memory import Memory
-from api.evaluation.play import play
 from api.evaluation.rows import CasesError, json_rows, text_of, texts_of
 from retrieval.corpus.segments import split_sentences
 
@@ -122,15 +119,6 @@ async def judge_answers(cases: Iterable[AnswerCase], answerer: Answerer) -> Asyn
     """Has each question answered, in order, and judges the answer."""
     for case in cases:
         yield judge_answer(case, await answerer(case.query))
-
-
-def conversation_answerer(conversation: Conversation, *, provider: str) -> Answerer:
-    """Answers through the whole chain (search, verdict, provider, citations), each question alone."""
-
-    async def answer(query: str) -> str:
-        return (await play(conversation, query, Memory(), provider=provider)).answer
-
-    return answer
 
 
 def answer_alone(text: str) -> str:

@@ -128,3 +128,9 @@ def print_followups(console: Console, report: Mapping[str, Any]) -> None:
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
+
+
+def print_answered_by(console: Console, report: Mapping[str, Any]) -> None:
+    """Who answered how many turns, and how long a turn took."""
+    counts = ", ".join(f"{name} {count}" for name, count in report["answered_by"].items())
+    console.print(f"asked {report['provider']}; answered by {counts}; p50 {report['turn_ms']['p50']:.0f} ms")

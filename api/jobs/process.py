@@ -91,6 +91,7 @@ async def _expand(request: Expand, settings: Settings) -> dict[str, Any]:
 
 async def _evaluate(request: Evaluate, settings: Settings) -> dict[str, Any]:
     from api.evaluation import answers, retrieval
+    from api.evaluation.play import Player
     from api.services import open_engine
 
     path = settings.path(settings.data_dir) / "cases" / request.cases
@@ -108,13 +109,16 @@ async def _evaluate(request: Evaluate, settings: Settings) -> dict[str, Any]:
                 lines("retrieval", n, len(cases))
             return retrieval.summarize_retrieval(ranked)
         asked = answers.read_answer_cases(path)
-        name = engine.conversation.providers.get(request.provider).name
-        answerer = answers.conversation_answerer(engine.conversation, provider=name)
+        player = Player(engine.conversation, request.provider)
+
+        async def answer(query: str) -> str:
+            return (await player(query)).answer
+
         judged = []
-        async for one in answers.judge_answers(asked, answerer):
+        async for one in answers.judge_answers(asked, answer):
             judged.append(one)
             lines("answers", len(judged), len(asked))
-        return answers.summarize_answers(judged)
+        return player.report() | answers.summarize_answers(judged)
 
 
 def work(text: str) -> dict[str, Any]:
