@@ -137,3 +137,13 @@ drills: $(VENV)/dev
 
 drill-takeover drill-faults drill-cost drill-reindex drill-overload: $(VENV)/dev
 	$(BIN)/python -m tests.cluster $(@:drill-%=%)
+
+# --- other people's clients: the environments that tests/api/web/openai/test_clients.py runs them in ---
+CLIENTS := var/clients
+.PHONY: clients
+clients:
+	@test -x $(CLIENTS)/python/bin/python || $(PYTHON) -m venv $(CLIENTS)/python
+	@$(CLIENTS)/python/bin/python -m pip install --quiet --disable-pip-version-check "openai-agents>=0.24,<1"
+	@if command -v npm > /dev/null; then mkdir -p $(CLIENTS)/node && \
+	  npm install --silent --no-audit --no-fund --prefix $(CLIENTS)/node ai@6 @ai-sdk/openai@3; \
+	else echo "no npm: the Vercel AI SDK is left out"; fi

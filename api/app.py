@@ -20,6 +20,7 @@ from api.web.body_limit import BodyLimit
 from api.web.identify import IdentifyCallers
 from api.web.openai import routes as openai
 from api.web.openai.gateway import Gateway
+from api.web.openai.responses import routes as responses
 from api.web.problems import DOCUMENTED, install_problem_handlers
 from api.web.routes import chat, chat_socket, faqs, jobs, operations, providers, sessions
 from api.web.routes.page import mount_page
@@ -53,7 +54,7 @@ def _routes(services: Services) -> FastAPI:
     )
     app.add_middleware(BodyLimit, max_bytes=services.settings.server.max_body_bytes)
     install_problem_handlers(app)
-    for area in (chat, chat_socket, sessions, faqs, providers, jobs, openai, operations):
+    for area in (chat, chat_socket, sessions, faqs, providers, jobs, openai, responses, operations):
         app.include_router(area.router)
     mount_reference(app)
     mount_page(app)

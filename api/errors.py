@@ -13,7 +13,7 @@
     ├── QueueUnavailable     503  RabbitMQ does not answer
     └── ProviderError        502  a provider failed
         ├── ProviderTimeout  504  no token within the time allowed
-        └── ProviderRejected 502  the provider refused the request itself
+        └── ProviderRejected 424  the provider refused the request itself, or has no key
 
 `message` is Korean, for the seller or the caller; it names the value and the way out.
 """
@@ -133,3 +133,5 @@ class ProviderRejected(ProviderError):
     """The provider refused the request itself; trying again cannot help."""
 
     code, retryable = "provider_rejected", False
+    # Not a 5xx: SDKs would send the same request again, three times.
+    status = 424

@@ -53,6 +53,7 @@ class Server(_Section):
     max_raw_body_bytes: int = Field(16_777_216, ge=1024, description="of raw models (images, tools)")
     max_question_chars: int = Field(2000, ge=1)
     heartbeat_s: float = Field(15.0, gt=0, description="comment line on a silent event stream")
+    public_url: str = Field("", description="how clients reach this server; empty: as each request names it")
 
 
 class CorpusSettings(_Section):
@@ -229,7 +230,7 @@ class AuthSettings(_Section):
 class OpenAISettings(_Section):
     """The OpenAI-compatible endpoint."""
 
-    follow_ups: bool = Field(True, description="`faq` answers end with their follow-ups as lines of text")
+    follow_ups: bool = Field(False, description="`faq` answers end with their follow-ups as lines of text")
     max_embedding_inputs: int = Field(128, ge=1)
 
 

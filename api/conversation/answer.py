@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 
+from api.conversation.bounds import AnswerBounds
 from api.conversation.citations import CitationFilter
 from api.conversation.context import ContextResolver, Resolution
 from api.conversation.followups import FollowUps
@@ -146,8 +147,12 @@ class Conversation:
     ) -> AsyncGenerator[TurnEvent]:
         """The answer's text: the fixed refusal, the honest not-found, or the provider's stream."""
         if draft.verdict != "answered":
-            draft.text = REFUSAL if draft.verdict == "off_topic" else NOT_FOUND
-            yield Delta(text=draft.text)
+            text = REFUSAL if draft.verdict == "off_topic" else NOT_FOUND
+            bounds = AnswerBounds(request.options.stop, request.options.max_tokens)
+            draft.text = bounds.feed(text) + bounds.flush()
+            draft.finish = "length" if bounds.truncated else "stop"
+            if draft.text:
+                yield Delta(text=draft.text)
             return
         prompt = self._prompt(request, memory, resolution)
         hits = resolution.result.hits[: self._passages]
@@ -172,25 +177,36 @@ class Conversation:
             session=request.session_id,
         )
         draft.citations = CitationFilter(len(prompt.passages))
+        bounds = self._bounds(draft.provider, request)
         async with aclosing(self.providers.stream(draft.provider, prompt, options)) as stream:
             async for item in stream:
                 match item:
                     case Switched(from_=old, to=new, reason=reason, silent=silent):
                         draft.provider, draft.text, draft.finish = new, "", "stop"
                         draft.citations = CitationFilter(len(prompt.passages))
+                        bounds = self._bounds(new, request)
                         if not silent:
                             yield ProviderSwitched(from_=old, to=new, reason=reason)
                     case Chunk(text=text, usage=usage, finish=finish):
                         draft.usage, draft.finish = usage or draft.usage, finish or draft.finish
-                        if shown := draft.citations.feed(text):
+                        if shown := bounds.feed(draft.citations.feed(text)):
                             draft.text += shown
                             yield Delta(text=shown)
-        if rest := draft.citations.flush():
+                        if bounds.ended:
+                            break
+        if rest := bounds.feed(draft.citations.flush()) + bounds.flush():
             draft.text += rest
             yield Delta(text=rest)
         if not draft.citations.cited:
             # Nothing shows that it comes from the FAQ.
             draft.verdict = "unsure"
+        if bounds.ended:
+            draft.finish = "length" if bounds.truncated else "stop"
+
+    def _bounds(self, provider: str, request: TurnRequest) -> AnswerBounds:
+        """Where this provider's answer ends; a model counts its own tokens."""
+        llm = self.providers.get(provider).llm
+        return AnswerBounds(request.options.stop, None if llm else request.options.max_tokens)
 
     def _prompt(self, request: TurnRequest, memory: Memory, resolution: Resolution) -> GroundedPrompt:
         """The grounded prompt; history given by the caller replaces the session's."""

@@ -38,8 +38,9 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 _TITLES = {
     400: "요청을 읽을 수 없습니다", 401: "인증이 필요합니다", 403: "권한이 없습니다", 404: "찾을 수 없습니다",
     405: "허용되지 않는 메서드입니다", 409: "이미 다른 요청에 쓰였습니다", 413: "요청이 너무 큽니다",
-    422: "요청을 처리할 수 없습니다", 429: "요청이 너무 많습니다", 500: "내부 오류입니다",
-    502: "응답 생성에 실패했습니다", 503: "지금은 이용할 수 없습니다", 504: "응답이 제때 오지 않았습니다",
+    422: "요청을 처리할 수 없습니다", 424: "응답 생성에 실패했습니다", 429: "요청이 너무 많습니다",
+    500: "내부 오류입니다", 502: "응답 생성에 실패했습니다", 503: "지금은 이용할 수 없습니다",
+    504: "응답이 제때 오지 않았습니다",
 }  # fmt: skip
 _REASONS = {
     "json_invalid": "올바른 JSON이 아닙니다",
@@ -65,11 +66,17 @@ def problem(status: int, code: str, detail: str, *, retry_after: float | None = 
 
 
 def refusal(
-    path: str, status: int, code: str, detail: str, *, retry_after: float | None = None
+    path: str,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    retry_after: float | None = None,
+    param: str | None = None,
 ) -> JSONResponse:
     """An error in the shape that clients of `path` read: a problem body, or OpenAI's."""
     if path.startswith(OPENAI_PREFIX):
-        return openai_error(status, code, detail, retry_after=retry_after)
+        return openai_error(status, code, detail, retry_after=retry_after, param=param)
     return problem(status, code, detail, retry_after=retry_after)
 
 
@@ -78,7 +85,14 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(ApiError)
     async def _api_error(request: Request, exc: ApiError) -> JSONResponse:
-        return refusal(request.url.path, exc.status, exc.code, exc.message, retry_after=exc.retry_after)
+        return refusal(
+            request.url.path,
+            exc.status,
+            exc.code,
+            exc.message,
+            retry_after=exc.retry_after,
+            param=getattr(exc, "param", None),
+        )
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, exc: RequestValidationError) -> JSONResponse:

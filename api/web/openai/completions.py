@@ -8,101 +8,53 @@ ignore. Knows no HTTP and no runner.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
-from api.errors import ApiError
-from api.events import (
-    Delta,
-    ProviderSwitched,
-    Sources,
-    Suggestions,
-    TurnCompleted,
-    TurnEvent,
-    TurnFailed,
-    Usage,
-)
-from api.web.openai.dialogue import follow_up_lines
+from api.web.openai.reply import Reply
 from retrieval.characters import one_line
 
 DONE = b"data: [DONE]\n\n"
 
 
-@dataclass(slots=True)
-class Completion:
-    """One completion as its turn goes on.
-
-    Attributes:
-        turn_id: the turn.
-        model: as the caller named it.
-        created: seconds since 1970.
-        follow_ups: end the text with them.
-        text: so far.
-        final: the last event, once it is here.
-    """
-
-    turn_id: str
-    model: str
-    created: int
-    follow_ups: bool = True
-    text: str = ""
-    final: TurnCompleted | TurnFailed | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    def add(self, event: TurnEvent) -> str:
-        """Takes in the next event and returns the text that it adds; a switch starts the text again."""
-        shown = ""
-        match event:
-            case Delta(text=shown):
-                pass
-            case ProviderSwitched():
-                self.text = ""
-            case Sources(sources=sources):
-                self.extra["sources"] = [source.model_dump(mode="json") for source in sources]
-            case Suggestions(suggestions=suggestions):
-                self.extra["suggestions"] = [each.model_dump(mode="json") for each in suggestions]
-                shown = follow_up_lines(suggestions) if self.follow_ups else ""
-            case TurnCompleted() | TurnFailed():
-                self.final = event
-            case _:
-                pass
-        self.text += shown
-        return shown
+class Completion(Reply):
+    """One completion as its turn goes on."""
 
     def whole(self) -> dict[str, Any]:
         """The complete answer."""
+        self.cite()
         message: dict[str, Any] = {
             "role": "assistant",
             "content": self.text,
             "refusal": None,
-            "annotations": [],
+            "annotations": [_nested(each) for each in self.annotations],
         }
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish_reason}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish_reason}
         return {
             **self._frame("chat.completion"),
             "choices": [choice],
             "usage": self._usage(),
-            "smartstore": self._smartstore(),
+            "smartstore": self.smartstore(),
         }
 
-    def chunk(self, delta: dict[str, str], **fields: Any) -> bytes:
+    def chunk(self, delta: dict[str, Any], **fields: Any) -> bytes:
         """The next piece of a stream."""
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}
         return _event({**self._frame("chat.completion.chunk"), "choices": [choice], **fields})
 
+    def text_chunk(self, text: str, **fields: Any) -> bytes:
+        """The next piece of the text, with the citations that it completes."""
+        cited = [_nested(each) for each in self.cite()]
+        return self.chunk({"content": text} | ({"annotations": cited} if cited else {}), **fields)
+
     def last_chunk(self, **fields: Any) -> bytes:
         """The piece that ends the text."""
-        choice = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": self._finish_reason}
+        choice = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": self.finish_reason}
         frame = self._frame("chat.completion.chunk")
-        return _event({**frame, "choices": [choice], "smartstore": self._smartstore(), **fields})
+        return _event({**frame, "choices": [choice], "smartstore": self.smartstore(), **fields})
 
     def usage_chunk(self) -> bytes:
         """What a stream with `include_usage` ends with."""
         return _event({**self._frame("chat.completion.chunk"), "choices": [], "usage": self._usage()})
-
-    @property
-    def _finish_reason(self) -> str:
-        return self.final.finish_reason if isinstance(self.final, TurnCompleted) else "stop"
 
     def _frame(self, kind: str) -> dict[str, Any]:
         return {
@@ -113,28 +65,18 @@ class Completion:
         }
 
     def _usage(self) -> dict[str, int]:
-        usage = self.final.usage if isinstance(self.final, TurnCompleted) else Usage()
+        usage = self.usage
         return {
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,
             "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         }
 
-    def _smartstore(self) -> dict[str, Any]:
-        told = {"turn_id": self.turn_id, "sources": [], "suggestions": [], **self.extra}
-        if isinstance(self.final, TurnCompleted):
-            told |= {"verdict": self.final.verdict, "provider": self.final.provider}
-        return told
 
-
-def status_of(code: str) -> int:
-    """The HTTP status of a turn that failed with `code`."""
-    kinds: list[type[ApiError]] = [ApiError]
-    for kind in kinds:
-        if kind.code == code:
-            return kind.status
-        kinds.extend(kind.__subclasses__())
-    return 503 if code == "interrupted" else 500
+def _nested(citation: dict[str, Any]) -> dict[str, Any]:
+    """A citation as chat completions write it: its fields below its type."""
+    fields = {key: value for key, value in citation.items() if key != "type"}
+    return {"type": citation["type"], citation["type"]: fields}
 
 
 def _event(body: dict[str, Any]) -> bytes:

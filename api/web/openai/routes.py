@@ -10,7 +10,6 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
-import anyio
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
@@ -18,10 +17,12 @@ from api.errors import ApiError, InvalidRequest, SearchUnavailable
 from api.events import ProviderSwitched, TurnFailed
 from api.services import Services
 from api.turns.start import Question, ask
-from api.web.openai.completions import DONE, Completion, status_of
+from api.web.openai.completions import DONE, Completion
 from api.web.openai.dialogue import question_of
 from api.web.openai.errors import error_event
-from api.web.openai.models import UnknownModel, chat_models, faq_provider
+from api.web.openai.following import chosen_provider, collect, end, faqs_url, wants_follow_ups
+from api.web.openai.models import UnknownModel, chat_models
+from api.web.openai.reply import status_of
 from api.web.openai.requests import ChatCompletionRequest, EmbeddingRequest
 from api.web.routes.dependencies import CallerDep, ServicesDep
 from api.web.streaming import EventStream
@@ -33,14 +34,6 @@ _STARTED = int(time.time())
 # No embedder here reads more of a text than about that much; the rest would be counted for nothing.
 _MOST_READ = 4000
 _embedding = asyncio.Semaphore(1)
-
-
-class TurnFault(ApiError):
-    """The turn ended without an answer."""
-
-    def __init__(self, event: TurnFailed) -> None:
-        super().__init__(event.message)
-        self.code, self.status = event.code, status_of(event.code)
 
 
 @router.get("/models")
@@ -77,19 +70,21 @@ async def chat_completions(
     body: ChatCompletionRequest, request: Request, services: ServicesDep, caller: CallerDep
 ) -> Response:
     """Answers the last user message from the FAQ, with the earlier ones as its history."""
-    provider = faq_provider(body.model, services.providers)
+    provider = chosen_provider(body.model, services)
+    body.check()
     question, history = question_of(body.messages, most=services.settings.conversation.history_turns)
     asked = Question(question, provider=provider, options=body.options(), history=history)
     begun = await ask(services, caller, asked)
-    follow_ups = body.smartstore.follow_ups
-    if follow_ups is None:
-        follow_ups = services.settings.openai.follow_ups
-    completion = Completion(begun.turn_id, body.model, int(time.time()), follow_ups)
+    follow_ups = wants_follow_ups(body.smartstore, services)
+    completion = Completion(
+        begun.turn_id, body.model, int(time.time()), follow_ups, faqs_url(request, services)
+    )
     if not body.stream:
-        return JSONResponse(await _whole(request, services, completion))
+        await collect(request, services, completion)
+        return JSONResponse(completion.whole())
     usage = bool(body.stream_options and body.stream_options.include_usage)
     stream = _stream(services, completion, include_usage=usage)
-    return EventStream(stream, at_end=partial(_leave, services, completion))
+    return EventStream(stream, at_end=partial(end, services, completion))
 
 
 @router.post("/embeddings")
@@ -135,34 +130,6 @@ def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": _STARTED, "owned_by": "smartstore-chatbot"}
 
 
-async def _whole(request: Request, services: Services, completion: Completion) -> dict[str, Any]:
-    """The completion once its turn has ended; a caller who leaves ends the turn."""
-
-    async def collect() -> None:
-        async with aclosing(services.follow(completion.turn_id)) as events:
-            async for _, event in events:
-                completion.add(event)
-
-    async def disconnected() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    tasks = {asyncio.ensure_future(collect()), left := asyncio.ensure_future(disconnected())}
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done - {left}:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        with anyio.CancelScope(shield=True):
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await _leave(services, completion)
-    if isinstance(completion.final, TurnFailed):
-        raise TurnFault(completion.final)
-    return completion.whole()
-
-
 async def _stream(
     services: Services, completion: Completion, *, include_usage: bool
 ) -> AsyncGenerator[bytes]:
@@ -182,16 +149,10 @@ async def _stream(
                     yield error_event(status_of(event.code), event.code, event.message)
                     return
                 if text := completion.add(event):
-                    yield completion.chunk({"content": text}, **fields)
+                    yield completion.text_chunk(text, **fields)
         yield completion.last_chunk(**fields)
         if include_usage:
             yield completion.usage_chunk()
         yield DONE
     except ApiError as exc:
         yield error_event(exc.status, exc.code, exc.message)
-
-
-async def _leave(services: Services, completion: Completion) -> None:
-    """The caller reads no more: a turn that still runs is stopped, as nobody can follow it again."""
-    if completion.final is None:
-        await services.runner.stop(completion.turn_id)

@@ -6,8 +6,9 @@ import pytest
 
 from api.errors import InvalidRequest
 from api.events import Delta, ProviderSwitched, Suggestion, Suggestions
-from api.web.openai.completions import Completion, status_of
+from api.web.openai.completions import Completion
 from api.web.openai.dialogue import follow_up_lines, question_of, without_follow_ups
+from api.web.openai.reply import status_of
 from api.web.openai.requests import Message
 
 
@@ -38,10 +39,14 @@ def test_an_assistant_that_begins_and_tools_are_left_out() -> None:
 
 
 def test_no_user_text_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="user"):
+        question_of(messages(("system", "s")), most=5)
+
+
+def test_a_picture_is_refused_and_not_left_out() -> None:
     picture = Message.model_validate({"role": "user", "content": [{"type": "image_url"}]})
-    for said in ([picture], messages(("system", "s"))):
-        with pytest.raises(InvalidRequest, match="user"):
-            question_of(said, most=5)
+    with pytest.raises(InvalidRequest, match="image_url"):
+        question_of([picture], most=5)
 
 
 def test_follow_ups_come_off_the_answers_of_the_history() -> None:
@@ -54,7 +59,7 @@ def test_follow_ups_come_off_the_answers_of_the_history() -> None:
 
 
 def test_a_whole_answer_never_mixes_two() -> None:
-    completion = Completion("t_1", "faq", 1)
+    completion = Completion("t_1", "faq", 1, follow_ups=True)
     completion.add(Delta(text="버려질 "))
     completion.add(ProviderSwitched.model_validate({"from": "a", "to": "b", "reason": "x"}))
     completion.add(Delta(text="새 답"))

@@ -125,7 +125,7 @@ def test_bad_requests_never_reach_the_provider(
 def test_provider_without_its_key_is_named_and_not_asked(behind: Upstream, http: httpx.Client) -> None:
     before = len(behind.requests)
     response = http.post(URL, json={"model": "keyless/small-model", "messages": ASKING})
-    assert response.status_code == 502
+    assert response.status_code == 424
     assert "SMARTSTORE_PROVIDERS__ENDPOINTS__KEYLESS__API_KEY" in response.json()["error"]["message"]
     assert len(behind.requests) == before
 

@@ -18,6 +18,17 @@ from tests.api.providers.upstream import MODEL, upstream_in_thread
 MINORS = "미성년자도 판매 회원 등록이 가능한가요?"
 
 
+PICTURE = [
+    {
+        "role": "user",
+        "content": [
+            {"type": "text", "text": MINORS},
+            {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+        ],
+    }
+]
+
+
 @pytest.fixture
 def sdk(live: Live) -> Iterator[OpenAI]:
     """The SDK's client."""
@@ -42,20 +53,22 @@ def test_sdk_gets_a_grounded_answer_with_follow_ups_and_sources(sdk: OpenAI) -> 
     answer = sdk.chat.completions.create(model="faq", messages=question())  # type: ignore[arg-type]
     text = answer.choices[0].message.content or ""
     told = answer.model_extra["smartstore"]  # type: ignore[index]
-    assert "[1]" in text
+    cited = answer.choices[0].message.annotations[0].url_citation  # type: ignore[index]
+    assert text[cited.start_index : cited.end_index] == "[1]"
+    assert cited.url == f"{sdk.base_url}".removesuffix("v1/") + f"faqs/{told['sources'][0]['faq_id']}"
+    assert cited.title == told["sources"][0]["question"]
     assert "미성년자" in told["sources"][0]["question"]
     assert told["verdict"] == "answered"
     assert told["turn_id"] in answer.id
     offers = [f"  - {each['text']}" for each in told["suggestions"]]
     assert offers
-    assert text.splitlines()[-len(offers) :] == offers
-    plain = sdk.chat.completions.create(
+    assert "  - " not in text
+    glued = sdk.chat.completions.create(
         model="faq",
         messages=question(),  # type: ignore[arg-type]
-        extra_body={"smartstore": {"follow_ups": False}},
+        extra_body={"smartstore": {"follow_ups": True}},
     )
-    assert text.startswith(plain.choices[0].message.content or "-")
-    assert "  - " not in (plain.choices[0].message.content or "")
+    assert glued.choices[0].message.content == text + "\n\n" + "\n".join(offers)
 
 
 def test_sdk_is_told_the_usage_of_what_was_generated(sdk: OpenAI) -> None:
@@ -137,6 +150,13 @@ def test_sdk_embeds(sdk: OpenAI) -> None:
         ({"temperature": 3}, openai.BadRequestError, "temperature"),
         ({"n": 2}, openai.BadRequestError, "n"),
         ({"stop": list("abcde")}, openai.BadRequestError, "stop"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, openai.BadRequestError, "tools"),
+        ({"tool_choice": "required"}, openai.BadRequestError, "tool_choice"),
+        ({"response_format": {"type": "json_object"}}, openai.BadRequestError, "response_format"),
+        ({"messages": PICTURE}, openai.BadRequestError, "image_url"),
+        ({"logprobs": True}, openai.BadRequestError, "logprobs"),
+        ({"presence_penalty": 1}, openai.BadRequestError, "presence_penalty"),
+        ({"store": True}, openai.BadRequestError, "store"),
     ],
     ids=lambda value: str(value)[:50],
 )
@@ -198,3 +218,39 @@ def test_a_reader_of_a_whole_completion_is_counted_and_ends_the_turn_by_leaving(
         with pytest.raises(httpx.ReadTimeout):
             waiting.result()
     wait_until(lambda: counted(endless) == (0, 0))
+
+
+def test_what_changes_nothing_is_taken(sdk: OpenAI) -> None:
+    neutral = {"n": 1, "presence_penalty": 0, "tools": None, "tool_choice": "none", "store": False}
+    answer = sdk.chat.completions.create(  # type: ignore[call-overload]
+        model="faq", messages=question(), response_format={"type": "text"}, **neutral
+    )
+    assert answer.choices[0].finish_reason == "stop"
+
+
+@pytest.mark.parametrize("text", [MINORS, "오늘 저녁 맛집 추천해줘"])
+def test_a_bound_on_the_length_is_kept_and_told(sdk: OpenAI, text: str) -> None:
+    answer = sdk.chat.completions.create(model="faq", messages=question(text), max_tokens=5)  # type: ignore[arg-type]
+    assert 0 < len(answer.choices[0].message.content or "") <= 10
+    assert answer.choices[0].finish_reason == "length"
+
+
+def test_a_stop_sequence_ends_the_answer(sdk: OpenAI) -> None:
+    whole = sdk.chat.completions.create(model="faq", messages=question())  # type: ignore[arg-type]
+    text = whole.choices[0].message.content or ""
+    stop = text[7:12]
+    chunks = sdk.chat.completions.create(model="faq", messages=question(), stop=[stop], stream=True)  # type: ignore[call-overload]
+    deltas = [chunk.choices[0] for chunk in chunks]
+    assert "".join(each.delta.content or "" for each in deltas) == text[: text.index(stop)]
+    assert deltas[-1].finish_reason == "stop"
+
+
+def test_a_provider_without_its_key_is_not_asked_again(live: Live) -> None:
+    """Neither raw nor behind the FAQ: SDKs repeat 5xx and 429, not 424."""
+    with OpenAI(base_url=f"{live.url}/v1", api_key="unused", max_retries=2) as patient:
+        for model in ("openai/gpt-4.1-mini", "faq/openai"):
+            with pytest.raises(openai.APIStatusError) as raised:
+                patient.chat.completions.with_raw_response.create(model=model, messages=question())  # type: ignore[arg-type]
+            assert raised.value.status_code == 424
+            assert raised.value.request.headers["x-stainless-retry-count"] == "0"
+            assert "OPENAI__API_KEY" in raised.value.message
