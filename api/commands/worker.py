@@ -19,7 +19,7 @@ def worker(
     import signal
 
     from api.observability.logs import configure_logs
-    from api.services import open_worker
+    from api.services import open_worker, warn_of_missing_key
     from api.settings import load_settings
 
     settings = load_settings()
@@ -27,6 +27,7 @@ def worker(
         queue = settings.queue.model_copy(update={"concurrency": concurrency})
         settings = settings.model_copy(update={"queue": queue})
     configure_logs(settings.log)
+    warn_of_missing_key(settings)
 
     async def run() -> None:
         stopping = asyncio.Event()
