@@ -1,27 +1,16 @@
-"""Checks the citations `[n]` of an answer while it streams.
-
-Knows how models write citations; does not know passages, providers or events.
-"""
+"""Checks the citations `[n]` of an answer while it streams. Knows no passages, providers or events."""
 
 from __future__ import annotations
 
 import re
-from typing import Final
 
-_OPEN, _CLOSE, _SEPARATOR = r"[\[［【]", r"[\]］】]", r"[,，、]"
-_MOST = 8
-CITATION: Final = re.compile(
-    rf" ?{_OPEN} ?(?P<numbers>\d{{1,3}}(?: ?{_SEPARATOR} ?\d{{1,3}}){{0,{_MOST - 1}}}) ?{_CLOSE}"
-)
-# Whatever could still become a citation: never more than the longest one, so text is never held long.
-_BEGINNING = re.compile(rf"(?: ?{_OPEN}[\d ,，、]{{0,{_MOST * 6}}}| )\Z")
+from retrieval.quoting.citations import BEGINNING, CITATION, numbers_of
 
 
 class CitationFilter:
     """Passes an answer on as it arrives, without citations of passages that were not given.
 
-    `[1]`, `[1, 2]` and `［1］` are citations; other brackets, such as `[상품관리 > 상품조회]` or `[2024]`,
-    are text. What it returns does not depend on how the answer was cut into pieces.
+    What it returns does not depend on how the answer was cut into pieces.
 
     Attributes:
         cited: valid passage numbers in order of first appearance.
@@ -45,7 +34,7 @@ class CitationFilter:
         for match in CITATION.finditer(text):
             shown += (text[done : match.start()], self._checked(match))
             done = match.end()
-        held = _BEGINNING.search(text, done)
+        held = BEGINNING.search(text, done)
         end = held.start() if held else len(text)
         self._held = text[end:]
         return "".join((*shown, text[done:end]))
@@ -56,7 +45,7 @@ class CitationFilter:
         return rest
 
     def _checked(self, match: re.Match[str]) -> str:
-        numbers = [int(number) for number in re.findall(r"\d+", match["numbers"])]
+        numbers = numbers_of(match)
         valid = [number for number in numbers if 1 <= number <= self._passages]
         self.dropped += len(numbers) - len(valid)
         self.cited += (number for number in dict.fromkeys(valid) if number not in self.cited)
@@ -64,8 +53,3 @@ class CitationFilter:
             return ""
         space = " " if match[0].startswith(" ") else ""
         return space + "".join(f"[{number}]" for number in valid)
-
-
-def strip_citations(text: str) -> str:
-    """Returns the text without any citation, e.g. to compare answers or to read them aloud."""
-    return CITATION.sub("", text)

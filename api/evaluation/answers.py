@@ -13,9 +13,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from api.conversation.citations import CITATION, strip_citations
 from api.evaluation.rows import CasesError, json_rows, text_of, texts_of
 from retrieval.corpus.segments import split_sentences
+from retrieval.quoting.citations import CITATION, strip_citations
 
 Answerer = Callable[[str], Awaitable[str]]
 

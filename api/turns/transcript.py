@@ -5,7 +5,6 @@ Knows nothing of where events go.
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 
 from api.events import (
@@ -22,8 +21,7 @@ from api.events import (
 )
 from api.turns.runners.base import TurnRequest
 from api.turns.saved import SavedTurn, now
-
-_CITATION = re.compile(r"\[(\d{1,3})\]")
+from retrieval.quoting.citations import cited_numbers
 
 
 class Transcript:
@@ -66,12 +64,11 @@ class Transcript:
         """The closing event of a turn that was stopped here."""
         text = self.text
         known = {source.n for source in self._sources.sources}
-        cited = dict.fromkeys(int(n) for n in _CITATION.findall(text))
         verdict: Verdict = "answered" if known else "not_found"
         return TurnCompleted(
             answer=text,
             verdict=verdict,
-            citations=tuple(n for n in cited if n in known),
+            citations=tuple(n for n in cited_numbers(text) if n in known),
             provider=self._provider,
             stopped=True,
         )

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from finetune.errors import DataError
+from retrieval.quoting.citations import strip_citations
 
 SIZE = 8
 _NO_LETTER = re.compile(r"[\W_]+")
-_CITATION = re.compile(r"\[\d{1,3}\]")
 # Fields of an evaluation file that hold what a seller or an expected answer says.
 _SAID = ("query", "user", "standalone", "text", "reference")
 
 
 def normalise(text: str) -> str:
     """Lower-cased letters and digits, without citations, spaces or punctuation."""
-    plain = unicodedata.normalize("NFKC", _CITATION.sub("", text)).lower()
+    plain = unicodedata.normalize("NFKC", strip_citations(text)).lower()
     return _NO_LETTER.sub("", plain)
 
 

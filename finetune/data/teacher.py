@@ -19,11 +19,10 @@ import httpx
 from finetune.config import Teacher
 from finetune.data.overlap import grams
 from finetune.errors import ConfigError, ServiceError
+from retrieval.quoting.citations import CITATION, cited_numbers, strip_citations
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _MENU = re.compile(r"\[([^\[\]]*[>＞][^\[\]]*)\]")
-_CITATION = re.compile(r"\[(\d{1,3})\]")
-_CITATIONS = re.compile(r"(?:\s*\[\d{1,3}\])+")
 _LINE_MARK = re.compile(r"^\s*(?:\d{1,2}\)|[·※-])\s*", re.MULTILINE)
 _GRAM = 4
 _INSTRUCTIONS = """\
@@ -45,7 +44,7 @@ def fault(rewritten: str, draft: str, source: str, *, support: float) -> str | N
     """
     if not rewritten.strip():
         return "empty"
-    if set(_CITATION.findall(rewritten)) != set(_CITATION.findall(draft)):
+    if set(cited_numbers(rewritten)) != set(cited_numbers(draft)):
         return "citations differ"
     if _menus(draft) - _menus(rewritten):
         return "a menu path is missing"
@@ -68,7 +67,7 @@ def fault(rewritten: str, draft: str, source: str, *, support: float) -> str | N
 def _sentences(text: str) -> Iterator[tuple[str, bool]]:
     """What stands before each citation, and the rest of each line; with whether it is cited."""
     for line in text.splitlines():
-        parts = _CITATIONS.split(line)
+        parts = CITATION.split(line)[::2]
         for n, part in enumerate(parts):
             if part.strip(" ."):
                 yield part.strip(), n < len(parts) - 1
@@ -159,4 +158,4 @@ def _menus(text: str) -> set[str]:
 
 
 def _numbers(text: str) -> set[str]:
-    return set(_NUMBER.findall(_LINE_MARK.sub("", _CITATION.sub("", text))))
+    return set(_NUMBER.findall(_LINE_MARK.sub("", strip_citations(text))))

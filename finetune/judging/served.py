@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 
 from finetune.errors import DataError, ServiceError
+from retrieval.quoting.citations import CITATION, strip_citations
 
-_CITATION = re.compile(r" ?\[\d{1,3}\]")
 _VERDICTS = {
     "in_scope": "answered", "off_topic": "off_topic", "injection": "off_topic", "unanswerable": "not_found",
 }  # fmt: skip
@@ -127,12 +127,12 @@ def measure(case: Case, turn: Turn) -> dict[str, float]:
     """
     measures = {"scope": float(turn.verdict == case.verdict)}
     if case.facts:
-        plain = _CITATION.sub("", turn.answer)
+        plain = strip_citations(turn.answer)
         right = all(any(_holds(option, plain) for option in fact) for fact in case.facts)
         measures["answers"] = float(right and not any(re.search(p, plain) for p in case.forbidden))
     if case.verdict == "answered":
         lines = [line for line in turn.answer.split("\n") if re.search(r"\w", line)]
-        cited = [line for line in lines if _CITATION.search(line) or line.rstrip().endswith(":")]
+        cited = [line for line in lines if CITATION.search(line) or line.rstrip().endswith(":")]
         measures["citations"] = float(
             bool(lines) and len(cited) == len(lines) and turn.citations > 0 and not turn.dropped
         )

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.conversation.citations import CitationFilter, strip_citations
+from api.conversation.citations import CitationFilter
+from retrieval.quoting.citations import strip_citations
 
 _PIECES = st.lists(
     st.sampled_from(

@@ -2,11 +2,12 @@
 
 import pytest
 
-from api.conversation.citations import CitationFilter, strip_citations
+from api.conversation.citations import CitationFilter
 from api.providers.base import Chunk, GenerationOptions, full_answer
 from api.providers.extractive import NOTHING_FOUND, Extractive
 from retrieval.corpus.faq import Faq
 from retrieval.prompt import GroundedPrompt, ground
+from retrieval.quoting.citations import strip_citations
 from retrieval.tokenizer import KoreanTokenizer
 
 ANSWER = """만 14세 미만은 가입할 수 없습니다.
