@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from finetune.config import Config
 from finetune.errors import FinetuneError
+
+_PACKAGES = ("torch", "transformers", "peft", "trl", "datasets", "accelerate")
+_ENVIRONMENT = Path(".venv-finetune/bin/python")
+
+
+def require_packages(command: str, config_file: Path, config: Config | None = None) -> None:
+    """Checks that this interpreter can train, before anything is imported.
+
+    Args:
+        command: the module of `finetune` that was started.
+        config_file: its configuration, for the command to copy.
+        config: read, where 4-bit loading needs a further package.
+
+    Raises:
+        FinetuneError: names what is missing and the whole command to use.
+    """
+    wanted = [*_PACKAGES, *(["bitsandbytes"] if config and config.model.load_in_4bit else [])]
+    missing = [name for name in wanted if find_spec(name) is None]
+    if missing:
+        raise FinetuneError(
+            f"{', '.join(missing)} not installed here; training has an environment of its own: run "
+            f"`make finetune-env`, then `{_ENVIRONMENT} -m finetune.{command} --config {config_file}`"
+        )
 
 
 def open_tokenizer(base: str) -> Any:

@@ -27,8 +27,8 @@ from finetune.data.hard_negatives import open_search
 from finetune.data.overlap import Overlap, normalise, said_lines
 from finetune.data.splitting import Split, split_faqs
 from finetune.data.teacher import Rewriter
+from finetune.data.versions import git_commit
 from finetune.errors import DataError, FinetuneError
-from finetune.versions import git_commit
 from retrieval.corpus.expansions import read_expansions
 from retrieval.corpus.faq import Corpus, Faq, read_corpus
 from retrieval.errors import RetrievalError

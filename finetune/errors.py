@@ -4,7 +4,6 @@
     ├── ConfigError     a configuration file cannot be used
     ├── DataError       training data is missing or breaks a promise
     ├── CannotFit       the model does not fit the memory the configuration names
-    ├── BaseMismatch    base model and adapter (or shape) do not belong together
     └── ServiceError    a server that is needed (teacher, API, vLLM) failed
 
 Every message names the offending value and the way out.
@@ -13,6 +12,8 @@ Every message names the offending value and the way out.
 from __future__ import annotations
 
 from pathlib import Path
+
+from serving.registry.errors import ServingError
 
 
 class FinetuneError(Exception):
@@ -41,13 +42,13 @@ class CannotFit(FinetuneError):
         )
 
 
-class BaseMismatch(FinetuneError):
-    """Base model and adapter do not belong together."""
-
-
 class ServiceError(FinetuneError):
     """A server answered wrongly or not at all; `url` says which."""
 
     def __init__(self, url: str, reason: str) -> None:
         self.url, self.reason = url, reason
         super().__init__(f"{url}: {reason}")
+
+
+# What a command prints as one line: ours, and what the registry says of adapters and shapes.
+FAULTS = (FinetuneError, ServingError)

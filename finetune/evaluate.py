@@ -14,20 +14,22 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from finetune.adapter import check_fits, read_card, write_card
 from finetune.base_model import open_base, open_tokenizer
 from finetune.config import Config, load_config
 from finetune.data.encoding import encode_all, read_examples
-from finetune.errors import FinetuneError
+from finetune.errors import FAULTS
 from finetune.judging.losses import token_loss
 from finetune.judging.served import Case, play, read_cases
 from finetune.judging.verdict import Measures, judge
 from finetune.preflight import resolve_shape
 from retrieval.training.metrics import mean, percentile
+from serving.registry.adapter import check_modules
+from serving.registry.card import read_card, write_card
 
 
 def evaluate(
@@ -80,7 +82,7 @@ def validation_losses(config: Config, candidate: Path, current: Path | None) -> 
     """Loss of each validation example, by contender, in nats per learnt token.
 
     Raises:
-        BaseMismatch: an adapter does not fit the base.
+        AdapterError: an adapter does not fit the base.
         FinetuneError: base or data cannot be loaded.
     """
     from peft import PeftModel
@@ -88,7 +90,7 @@ def validation_losses(config: Config, candidate: Path, current: Path | None) -> 
     shape = resolve_shape(config)
     folders = {"candidate": candidate, **({"current": current} if current else {})}
     for folder in folders.values():
-        check_fits(folder, shape)
+        check_modules(folder, shape)
     tokenizer = open_tokenizer(config.model.base)
     examples = read_examples(config.data.folder / "validation.jsonl")
     encoded, _ = encode_all(tokenizer, examples, max_length=config.training.max_length)
@@ -126,15 +128,15 @@ def main(argv: list[str] | None = None) -> int:
             losses = validation_losses(load_config(given.config), given.adapter, given.current_adapter)
         chosen = {name: provider for name, provider in providers.items() if provider}
         report = evaluate(chosen, given.api, cases, losses)
-    except FinetuneError as exc:
+    except FAULTS as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
-    card["metrics"] = {**card["metrics"], "evaluation": report}
+    card = replace(card, metrics={**card.metrics, "evaluation": report})
     write_card(given.adapter, card)
     for name in chosen:
         print(f"{name}: {report[name]}")
     judgement = report["judgement"]
-    print(f"{judgement['verdict']} {card['name']} ({judgement['reason']})")
+    print(f"{judgement['verdict']} {card.name} ({judgement['reason']})")
     for name, interval in judgement["differences"].items():
         print(f"  {name}: {interval['mean']:+.4f} [{interval['low']:+.4f}, {interval['high']:+.4f}]")
     return 0

@@ -14,11 +14,12 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from finetune.adapter import base_fingerprint, check_fits, read_card, write_card
 from finetune.base_model import open_tokenizer
-from finetune.errors import BaseMismatch, FinetuneError
+from finetune.errors import FAULTS, FinetuneError
 from finetune.finish import greedy
-from finetune.shape import read_shape
+from serving.registry.adapter import check_base, check_modules
+from serving.registry.card import read_card, write_card
+from serving.registry.shape import read_shape
 
 
 def export(
@@ -33,7 +34,7 @@ def export(
         dtype: of the merged weights.
 
     Raises:
-        BaseMismatch: the adapter was trained on another base.
+        AdapterError: the adapter was trained on another base.
         FinetuneError: a folder cannot be used, or the merged model answers otherwise.
     """
     import torch
@@ -43,23 +44,18 @@ def export(
     if out.exists():
         raise FinetuneError(f"{out} exists already; name a new folder")
     card = read_card(adapter)
-    check_fits(adapter, read_shape(base))
-    found = base_fingerprint(base)
-    if card["base_fingerprint"] and found != card["base_fingerprint"]:
-        raise BaseMismatch(
-            f"{card['name']} was trained on {card['base_model']} ({card['base_fingerprint']}), "
-            f"{base} is {found}; merge it into its own base"
-        )
+    check_modules(adapter, read_shape(base), rank=card.rank)
+    check_base(card, base)
     tokenizer = open_tokenizer(str(base))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = AutoModelForCausalLM.from_pretrained(str(base), dtype=getattr(torch, dtype), device_map=device)
     merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload(safe_merge=True)
-    canary = card["canary"]
-    answer, _ = greedy(merged.eval(), tokenizer, canary["messages"], max_tokens=canary["max_tokens"])
-    if not agrees(answer, canary["reference"]):
+    canary = card.canary
+    answer = greedy(merged.eval(), tokenizer, canary.messages, max_tokens=canary.max_tokens)
+    if not agrees(answer, canary.reference):
         raise FinetuneError(
-            f"{card['name']}: the merged model answers {answer[:80]!r}, "
-            f"the adapter {canary['reference'][:80]!r}; try --dtype float32"
+            f"{card.name}: the merged model answers {answer[:80]!r}, "
+            f"the adapter {canary.reference[:80]!r}; try --dtype float32"
         )
     staged = out.with_name(f".{out.name}")
     shutil.rmtree(staged, ignore_errors=True)
@@ -94,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     try:
         print(f"merged model: {export(given.adapter, given.base, given.out, dtype=given.dtype)}")
-    except FinetuneError as exc:
+    except FAULTS as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
     return 0

@@ -10,23 +10,23 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from finetune.adapter import Canary, Card, adapter_name, base_fingerprint, check_fits, publish
-from finetune.base_model import open_base, open_tokenizer
+from finetune.base_model import open_base, open_tokenizer, require_packages
 from finetune.config import Config, load_config
 from finetune.data.encoding import encode_all, prompt_text, read_examples
-from finetune.errors import DataError, FinetuneError
+from finetune.data.versions import git_commit
+from finetune.errors import FAULTS, DataError, FinetuneError
 from finetune.judging.losses import token_loss
 from finetune.preflight import resolve_shape
-from finetune.versions import git_commit
 from retrieval.prompt import Message
+from serving.registry.adapter import adapter_name, base_fingerprint, check_modules, publish
+from serving.registry.card import Canary, Card
 
 _CANARY_TOKENS = 48
-_TOP, _POSITIONS = 5, 8
 _LOSS_EXAMPLES = 200
 
 
@@ -34,13 +34,13 @@ def finish(config: Config) -> Path:
     """Judges the run's adapter and puts it under its name; returns that folder.
 
     Raises:
-        BaseMismatch: the adapter was not trained on this base.
+        AdapterError: the adapter was not trained on this base.
         FinetuneError: run, data or base are missing, or the adapter changes nothing.
     """
     from peft import PeftModel
 
     adapter = config.run_folder / "adapter"
-    rank = check_fits(adapter, resolve_shape(config))
+    rank = check_modules(adapter, resolve_shape(config))
     tokenizer = open_tokenizer(config.model.base)
     model = PeftModel.from_pretrained(open_base(config), str(adapter))
     model.eval()
@@ -90,20 +90,23 @@ def make_canary(model: Any, tokenizer: Any, examples: Sequence[Sequence[Message]
     """
     for messages in examples[:20]:
         prompt = list(messages[:-1])
-        reference, top = greedy(model, tokenizer, prompt)
+        reference = greedy(model, tokenizer, prompt)
         with model.disable_adapter():
-            base, _ = greedy(model, tokenizer, prompt)
+            base = greedy(model, tokenizer, prompt)
         if reference.strip() and reference != base:
             return Canary(
-                messages=prompt, max_tokens=_CANARY_TOKENS, reference=reference, base=base, top_tokens=top
+                messages=tuple({"role": m["role"], "content": m["content"]} for m in prompt),
+                max_tokens=_CANARY_TOKENS,
+                reference=reference,
+                base=base,
             )
     raise DataError("base and adapter answer alike; train longer, or with a higher training.learning_rate")
 
 
 def greedy(
-    model: Any, tokenizer: Any, prompt: Sequence[Message], *, max_tokens: int = _CANARY_TOKENS
-) -> tuple[str, list[list[str]]]:
-    """The likeliest answer, as a server at temperature 0 gives it, and the top tokens of its beginning."""
+    model: Any, tokenizer: Any, prompt: Sequence[Mapping[str, object]], *, max_tokens: int = _CANARY_TOKENS
+) -> str:
+    """The likeliest answer, as a server at temperature 0 gives it."""
     import torch
 
     ids = tokenizer(prompt_text(tokenizer, prompt), add_special_tokens=False, return_tensors="pt")
@@ -116,15 +119,9 @@ def greedy(
             do_sample=False,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
-            output_logits=True,
-            return_dict_in_generate=True,
         )
-    answer = made.sequences[0, ids["input_ids"].shape[1] :]
-    top = [
-        [tokenizer.decode([token]) for token in step[0].topk(_TOP).indices.tolist()]
-        for step in made.logits[:_POSITIONS]
-    ]
-    return str(tokenizer.decode(answer, skip_special_tokens=True)), top
+    answer = made[0, ids["input_ids"].shape[1] :]
+    return str(tokenizer.decode(answer, skip_special_tokens=True))
 
 
 def _report(adapter: Path) -> dict[str, Any]:
@@ -149,8 +146,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True)
     given = parser.parse_args(argv)
     try:
-        print(f"adapter: {finish(load_config(given.config))}")
-    except FinetuneError as exc:
+        config = load_config(given.config)
+        require_packages("finish", given.config, config)
+        print(f"adapter: {finish(config)}")
+    except FAULTS as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
     return 0

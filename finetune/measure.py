@@ -18,9 +18,9 @@ from typing import Any
 
 from finetune.config import Config, load_config
 from finetune.data.encoding import IGNORED, Encoded
-from finetune.errors import FinetuneError
+from finetune.errors import FAULTS
 from finetune.preflight import check, resolve_shape
-from finetune.shape import ModelShape
+from serving.registry.shape import Shape
 
 _EXAMPLES_PER_ROW = 4
 _LEARNT = 0.1
@@ -41,7 +41,7 @@ def measured_config(config: Config, *, steps: int, folder: Path) -> Config:
     )
 
 
-def random_rows(config: Config, shape: ModelShape) -> list[Encoded]:
+def random_rows(config: Config, shape: Shape) -> list[Encoded]:
     """Random examples that fill every row of every step exactly."""
     import random
 
@@ -133,7 +133,7 @@ def main(argv: list[str] | None = None) -> int:
                 "estimated_memory_gb": round(estimate.needed / 1e9, 2),
             }
             print(json.dumps(plan if given.dry_run else {**plan, **measure(config)}, indent=1))
-    except FinetuneError as exc:
+    except FAULTS as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
     return 0

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetune.config import Config, load_config
-from finetune.errors import CannotFit, FinetuneError
-from finetune.shape import ModelShape, read_shape
+from finetune.errors import FAULTS, CannotFit, FinetuneError
+from serving.registry.shape import Shape, read_shape
 
 _NF4_BYTES = 0.516  # 4 bits and doubly quantised constants, arXiv:2305.14314
 _LOGITS_TILE = 4096 * 32768  # trl computes the head in tiles of so many tokens and words
@@ -54,7 +54,7 @@ class Estimate:
         return "\n".join(lines)
 
 
-def estimate(config: Config, shape: ModelShape, *, memory: float | None = None) -> Estimate:
+def estimate(config: Config, shape: Shape, *, memory: float | None = None) -> Estimate:
     """Estimates one device's memory.
 
     Args:
@@ -64,7 +64,7 @@ def estimate(config: Config, shape: ModelShape, *, memory: float | None = None) 
             configuration's counts.
 
     Raises:
-        BaseMismatch: `lora.targets` names modules that the model does not have.
+        ShapeError: `lora.targets` names modules that the model does not have.
     """
     trainable = shape.lora_parameters(config.lora.rank, config.lora.targets)
     shards = config.hardware.devices if config.hardware.fsdp else 1
@@ -88,7 +88,7 @@ def estimate(config: Config, shape: ModelShape, *, memory: float | None = None) 
     return Estimate(parts, shape.parameters, trainable, available)
 
 
-def _weights(config: Config, shape: ModelShape, element: float) -> float:
+def _weights(config: Config, shape: Shape, element: float) -> float:
     if not config.model.load_in_4bit:
         return shape.parameters * element
     rest = shape.parameters - shape.linear_parameters
@@ -101,7 +101,7 @@ def _per_trained(config: Config) -> float:
     return 2 * own + (2.0 if config.training.optimizer == "paged_adamw_8bit" else 2 * own)
 
 
-def _activations(config: Config, shape: ModelShape, tokens: int, element: float) -> float:
+def _activations(config: Config, shape: Shape, tokens: int, element: float) -> float:
     queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     layer = element * (8 * shape.hidden + 5 * queries + 6 * keys + 5 * shape.intermediate)
     # peft computes the adapter in fp32: a copy of each target's input and its output.
@@ -112,7 +112,7 @@ def _activations(config: Config, shape: ModelShape, tokens: int, element: float)
     return shape.layers * (tokens * layer + attention)
 
 
-def resolve_shape(config: Config) -> ModelShape:
+def resolve_shape(config: Config) -> Shape:
     """The base model's shape: of its folder, or of the file that stands for a hub id.
 
     Raises:
@@ -163,7 +163,7 @@ def main(argv: list[str] | None = None) -> int:
         config = load_config(arguments.config)
         print(estimate(config, resolve_shape(config)).table())
         check(config)
-    except FinetuneError as exc:
+    except FAULTS as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
     return 0

@@ -3,22 +3,30 @@
     python -m finetune.train --config configs/finetune/tiny-cpu.yaml [--resume]
 
 A run that was killed goes on from its last checkpoint with `--resume`. Knows the trainer; what becomes of
-the adapter (loss, canary, card, name) is done in `finish.py`, and is a command of its own after FSDP.
+the adapter (loss, canary, card, name) is done in `finish.py`, a process of its own: it opens the base again,
+and the trainer's model, gradients and optimizer states must be gone by then.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from finetune.base_model import device_memory, open_base, open_tokenizer, require_device
+from finetune.base_model import (
+    device_memory,
+    open_base,
+    open_tokenizer,
+    require_device,
+    require_packages,
+)
 from finetune.config import Config, load_config
 from finetune.data.encoding import Encoded, encode_all, fill_share, read_examples
-from finetune.errors import DataError, FinetuneError
+from finetune.errors import FAULTS, DataError
 from finetune.preflight import check
 
 
@@ -198,24 +206,24 @@ def make_report(
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Trains, then finishes the adapter where one process holds the whole model."""
+    """Trains, then becomes the process that finishes the adapter, where one device holds the whole model."""
     parser = argparse.ArgumentParser(prog="python -m finetune.train", description=__doc__)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     given = parser.parse_args(argv)
     try:
         config = load_config(given.config)
+        require_packages("train", given.config, config)
         adapter = train(config, resume=given.resume)
         if config.hardware.fsdp:
             print(f"adapter in {adapter}; now run: python -m finetune.finish --config {given.config}")
             return 0
-        from finetune.finish import finish
-
-        print(f"adapter: {finish(config)}")
-    except FinetuneError as exc:
+    except FAULTS as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
-    return 0
+    sys.stdout.flush()
+    # A trainer is full of cycles: only the end of its process surely frees the base (65 GB of a 32B model).
+    os.execv(sys.executable, [sys.executable, "-m", "finetune.finish", "--config", str(given.config)])
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from serving.registry.adapter import (
     list_adapters,
     read_adapter,
 )
-from serving.registry.pointer import Pointer, locked, read_pointer, write_pointer
+from serving.registry.pointer import FILE, Pointer, locked, read_pointer, write_pointer
 from serving.registry.shape import read_shape
 from serving.vllm_api import Vllm
 
@@ -46,7 +46,7 @@ class Adapters:
 
     def pointer(self) -> Pointer:
         """Who answers now."""
-        return read_pointer(self._registry)
+        return read_pointer(self._registry / FILE)
 
     def loaded(self) -> set[str]:
         """Adapters that every server has loaded; none where one cannot be asked."""
@@ -128,8 +128,8 @@ class Adapters:
         """Compares with the server's base model, as far as its folder can be seen from here."""
         base = Path(str(server.base().get("root", "")))
         if (base / "config.json").is_file():
-            check_base(adapter, base)
-            check_modules(adapter, read_shape(base))
+            check_base(adapter.card, base)
+            check_modules(adapter.folder, read_shape(base), rank=adapter.card.rank)
 
     def _move(self, pointer: Pointer) -> Pointer:
         base = self._servers[0].base()["id"] if self._servers else pointer.model

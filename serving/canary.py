@@ -44,7 +44,7 @@ def check_canary(server: Vllm, adapter: Adapter, *, model: str = "") -> Sung:
         CanaryFailed: it answers like the base, or unlike itself.
         ServerFailed: the server does not answer.
     """
-    kept = adapter.canary
+    kept = adapter.card.canary
     base = server.answer(server.base()["id"], kept.messages, max_tokens=kept.max_tokens)
     answer = server.answer(model or adapter.name, kept.messages, max_tokens=kept.max_tokens)
     found = Sung(answer, _likeness(answer, kept.reference), _likeness(answer, base))

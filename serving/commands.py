@@ -47,13 +47,18 @@ def list_(ctx: typer.Context, provider: Provider = "vllm", server: Servers = Non
     for title in ("name", "base", "rank", "loss", "verdict", "loaded", "answers"):
         table.add_column(title, no_wrap=True, overflow="fold" if title == "base" else "ignore")
     for adapter in found:
-        metrics = adapter.card.get("metrics", {})
+        metrics = adapter.card.metrics
         loss = metrics.get("loss", {}).get("validation")
         verdict = metrics.get("evaluation", {}).get("judgement", {}).get("verdict", "-")
         table.add_row(
-            adapter.name, adapter.base_model, str(adapter.rank), "-" if loss is None else f"{loss:.3f}",
-            str(verdict), "yes" if adapter.name in loaded else "-", _role(adapter.name, pointer),
-        )  # fmt: skip
+            adapter.name,
+            adapter.card.base_model,
+            str(adapter.card.rank),
+            "-" if loss is None else f"{loss:.3f}",
+            str(verdict),
+            "yes" if adapter.name in loaded else "-",
+            _role(adapter.name, pointer),
+        )
     console = Console()
     # A name that is cut short cannot be copied into the next command.
     Console(width=max(console.width, 120) if console.is_terminal else 200).print(table)

@@ -1,9 +1,8 @@
 """Errors of the serving package.
 
-    ServingError
+    ServingError         from the registry, with its AdapterError, PointerError and ShapeError
     ├── ConfigError      a configuration file cannot be used
     ├── CannotServe      pre-flight: model, memory, disk, port or engine do not allow a start
-    ├── AdapterError     an adapter is missing, broken or of another base model
     ├── CanaryFailed     a loaded adapter does not do what it did when it was trained
     └── ServerFailed     vLLM cannot be reached, refuses, or does not stay up
 
@@ -14,9 +13,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from serving.registry.errors import AdapterError, ServingError
 
-class ServingError(Exception):
-    """Base class of what this package raises on purpose."""
+__all__ = ["AdapterError", "CanaryFailed", "CannotServe", "ConfigError", "ServerFailed", "ServingError"]
 
 
 class ConfigError(ServingError):
@@ -29,14 +28,6 @@ class ConfigError(ServingError):
 
 class CannotServe(ServingError):
     """The server must not be started like this."""
-
-
-class AdapterError(ServingError):
-    """An adapter that cannot be used; `name` is its name."""
-
-    def __init__(self, name: str, reason: str) -> None:
-        self.name, self.reason = name, reason
-        super().__init__(f"adapter {name}: {reason}")
 
 
 class CanaryFailed(ServingError):

@@ -9,7 +9,7 @@ learning them would teach answering from memory. Knows no model, no packing and 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ class Encoded:
         return sum(label != IGNORED for label in self.labels)
 
 
-def prompt_text(tokenizer: Any, messages: Sequence[Message]) -> str:
+def prompt_text(tokenizer: Any, messages: Sequence[Mapping[str, object]]) -> str:
     """The text a server makes of a prompt's messages, thinking switched off."""
     text: str = tokenizer.apply_chat_template(
         list(messages), tokenize=False, add_generation_prompt=True, enable_thinking=False

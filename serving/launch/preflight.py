@@ -16,7 +16,7 @@ from serving.errors import CannotServe, ServingError
 from serving.launch.command import Plan, plan, resolve_shape
 from serving.launch.config import Config
 from serving.registry.adapter import check_base, check_modules, check_name, list_adapters, read_adapter
-from serving.registry.pointer import read_pointer
+from serving.registry.pointer import FILE, read_pointer
 from serving.registry.shape import Shape
 
 _CACHE = Path("~/.cache/huggingface").expanduser()
@@ -33,10 +33,10 @@ def make_plan(config: Config) -> Plan:
     if config.lora is None:
         return plan(config, shape)
     registry = config.lora.adapters
-    modules = {name: (registry / name).resolve() for name in read_pointer(registry).used}
+    modules = {name: (registry / name).resolve() for name in read_pointer(registry / FILE).used}
     for name in modules:
         _check_adapter(config, shape, name)
-    rank = max((adapter.rank for adapter in list_adapters(registry)), default=0)
+    rank = max((adapter.card.rank for adapter in list_adapters(registry)), default=0)
     return plan(config, shape, modules=modules, rank=rank)
 
 
@@ -44,10 +44,10 @@ def _check_adapter(config: Config, shape: Shape, name: str) -> None:
     assert config.lora is not None
     adapter = read_adapter(config.lora.adapters, name)
     check_name(adapter)
-    check_modules(adapter, shape)
+    check_modules(adapter.folder, shape, rank=adapter.card.rank)
     base = Path(config.model.path)
     if base.is_dir() and not config.model.dummy_weights:
-        check_base(adapter, base)
+        check_base(adapter.card, base)
 
 
 def faults(config: Config, made: Plan) -> list[str]:

@@ -2,13 +2,15 @@
 
     {"model": "faq-…", "ab": {"model": "faq-…", "share": 0.1}, "earlier": ["faq-…"], "moved_at": "…"}
 
-Every process that answers reads `model` and `ab` again when the file changes. Without the file the base
-model answers. Knows one file; whoever moves the alias holds its lock.
+Every process that answers reads it again when it changes, so the alias moves without a restart. Without
+the file the base model answers. Adapter names are never used twice, hence a server's prefix cache can never
+mix two of them. Knows one file; whoever moves the alias holds its lock.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from serving.errors import ServingError
+from serving.registry.errors import PointerError
 
 FILE = "current.json"
 _KEPT = 10
@@ -31,12 +33,25 @@ class Pointer:
         candidate: an adapter on trial, empty without one.
         share: of the sessions that the candidate answers, 0 to 1.
         earlier: what was in service before, newest last; empty names stand for the base model.
+        base: the name to ask for while the base model answers; empty: the alias itself.
     """
 
     model: str = ""
     candidate: str = ""
     share: float = 0.0
     earlier: tuple[str, ...] = ()
+    base: str = ""
+
+    def model_for(self, session_id: str | None = None) -> str:
+        """The model that answers a session, the same one each time; empty where the alias itself does."""
+        if self.candidate and session_id and self._tries(session_id):
+            return self.candidate
+        return self.model or self.base
+
+    def _tries(self, session_id: str) -> bool:
+        """Whether a session belongs to the trial's share; another experiment draws other sessions."""
+        digest = hashlib.sha256(f"{self.candidate}:{session_id}".encode()).digest()
+        return int.from_bytes(digest[:8]) < self.share * 2**64
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -58,12 +73,12 @@ class Pointer:
         """Without the trial, or with what was in service before.
 
         Raises:
-            ServingError: nothing was promoted before.
+            PointerError: nothing was promoted before.
         """
         if self.candidate:
             return replace(self, candidate="", share=0.0)
         if not self.earlier:
-            raise ServingError("there is nothing to go back to: the alias has never been moved")
+            raise PointerError("there is nothing to go back to: the alias has never been moved")
         return Pointer(model=self.earlier[-1], earlier=self.earlier[:-1])
 
     def forgetting(self, name: str) -> Pointer:
@@ -71,26 +86,30 @@ class Pointer:
         return replace(self, earlier=tuple(each for each in self.earlier if each != name))
 
 
-def read_pointer(registry: Path) -> Pointer:
-    """The pointer as it is; the base model answers where there is none.
+def read_pointer(file: Path) -> Pointer:
+    """The pointer as it is; the base model answers where there is no file.
 
     Raises:
-        ServingError: the file holds something else.
+        PointerError: the file holds something else.
     """
-    file = registry / FILE
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
-        trial = told.get("ab") or {}
+        trial = told.get("ab") or {"model": "", "share": 0.0}
+        model, share = str(told["model"]), float(trial["share"])
+        if not model or not 0 <= share <= 1:
+            raise ValueError("a model needs a name, a share lies between 0 and 1")
+        is_adapter = bool(told.get("adapter", True))
         return Pointer(
-            model=told["model"] if told.get("adapter", True) else "",
-            candidate=trial.get("model", ""),
-            share=float(trial.get("share", 0.0)),
+            model=model if is_adapter else "",
+            candidate=str(trial["model"]),
+            share=share,
             earlier=tuple(told.get("earlier", ())),
+            base="" if is_adapter else model,
         )
     except FileNotFoundError:
         return Pointer()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise ServingError(
+        raise PointerError(
             f"{file}: cannot be used ({exc!r}); remove it to let the base model answer"
         ) from exc
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from finetune import preflight
-from finetune.adapter import check_fits
 from finetune.config import Config, load_config
-from finetune.errors import BaseMismatch, CannotFit, FinetuneError
-from finetune.shape import read_shape
+from finetune.errors import CannotFit, FinetuneError
+from serving.registry.adapter import check_modules
+from serving.registry.errors import AdapterError, ShapeError
+from serving.registry.shape import read_shape
 from tests.finetune.conftest import ROOT
 
 CONFIGS = ROOT / "configs" / "finetune"
@@ -59,7 +60,7 @@ def test_preflight_advises_checkpointing_when_activations_are_too_much() -> None
 
 
 def test_preflight_refuses_modules_the_base_does_not_have() -> None:
-    with pytest.raises(BaseMismatch, match="c_attn"):
+    with pytest.raises(ShapeError, match="c_attn"):
         preflight.check(qwen(lora={"targets": ("q_proj", "c_attn")}))
 
 
@@ -89,7 +90,7 @@ def test_adapter_of_the_base_fits_and_tells_its_rank(tmp_path: Path) -> None:
         LAYER.format(63, "mlp", "up_proj", "A"): (4, 5120),
         LAYER.format(63, "mlp", "up_proj", "B"): (25600, 4),
     }
-    assert check_fits(write_adapter(tmp_path / "a", tensors), shape) == 4
+    assert check_modules(write_adapter(tmp_path / "a", tensors), shape) == 4
 
 
 @pytest.mark.parametrize(
@@ -102,11 +103,11 @@ def test_adapter_of_the_base_fits_and_tells_its_rank(tmp_path: Path) -> None:
     ids=["no such layer", "another width", "no such module"],
 )
 def test_adapter_of_another_base_is_refused(tmp_path: Path, name: str, size: tuple[int, int]) -> None:
-    with pytest.raises(BaseMismatch, match=name):
-        check_fits(write_adapter(tmp_path / "a", {name: size}), read_shape(SHAPE))
+    with pytest.raises(AdapterError, match=name):
+        check_modules(write_adapter(tmp_path / "a", {name: size}), read_shape(SHAPE))
 
 
 def test_adapter_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "adapter_model.safetensors").write_bytes(b"\xff" * 64)
-    with pytest.raises(FinetuneError, match="no safetensors"):
-        check_fits(tmp_path, read_shape(SHAPE))
+    with pytest.raises(AdapterError, match="no safetensors"):
+        check_modules(tmp_path, read_shape(SHAPE))

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from finetune.adapter import NAME, check_fits, read_card
 from finetune.data.encoding import IGNORED, encode, encode_all, read_examples
-from finetune.errors import BaseMismatch, DataError, FinetuneError
-from finetune.shape import read_shape
+from finetune.errors import DataError, FinetuneError
+from serving.registry.adapter import NAME, check_modules
+from serving.registry.card import read_card
+from serving.registry.errors import AdapterError
+from serving.registry.shape import read_shape
 from tests.finetune.conftest import ROOT, Learnt, tiny_config
 
 pytestmark = pytest.mark.torch
@@ -73,10 +75,10 @@ def test_adapter_reproduces_20_faqs_and_the_base_does_not(learnt: Learnt) -> Non
     model, tokenizer = load(learnt.base, learnt.adapter)
     right = wrong = 0
     for messages in examples:
-        answer, _ = greedy(model, tokenizer, messages[:-1], max_tokens=200)
+        answer = greedy(model, tokenizer, messages[:-1], max_tokens=200)
         right += answer == messages[-1]["content"]
         with model.disable_adapter():
-            without, _ = greedy(model, tokenizer, messages[:-1], max_tokens=20)
+            without = greedy(model, tokenizer, messages[:-1], max_tokens=20)
         wrong += messages[-1]["content"].startswith(without)
     assert right >= 19
     assert wrong == 0
@@ -85,15 +87,13 @@ def test_adapter_reproduces_20_faqs_and_the_base_does_not(learnt: Learnt) -> Non
 def test_card_tells_where_the_adapter_comes_from(learnt: Learnt) -> None:
     card = read_card(learnt.adapter)
     data = json.loads((learnt.config.data.folder / "card.json").read_text(encoding="utf-8"))
-    assert NAME.fullmatch(card["name"])
-    assert learnt.adapter.name == card["name"]
-    assert card["data_hash"] == data["data_hash"]
-    assert card["rank"] == check_fits(learnt.adapter, read_shape(learnt.base)) == 32
-    assert card["metrics"]["loss"]["train"] < 0.2 < 4 < card["metrics"]["loss"]["train_base"]
-    canary = card["canary"]
-    assert canary["reference"] != canary["base"]
-    assert len(canary["top_tokens"]) == 8
-    assert canary["reference"].startswith(canary["top_tokens"][0][0])
+    assert NAME.fullmatch(card.name)
+    assert learnt.adapter.name == card.name
+    assert card.data_hash == data["data_hash"]
+    assert card.rank == check_modules(learnt.adapter, read_shape(learnt.base)) == 32
+    assert card.metrics["loss"]["train"] < 0.2 < 4 < card.metrics["loss"]["train_base"]
+    assert card.canary.reference != card.canary.base
+    assert card.canary.messages[-1]["role"] == "user"
 
 
 def test_packing_fills_the_rows_and_changes_no_loss(learnt: Learnt) -> None:
@@ -207,18 +207,9 @@ def test_export_refuses_another_base_of_the_same_shape(learnt: Learnt, tmp_path:
     from finetune.tiny import main
 
     assert main([str(tmp_path / "other"), "--seed", "8"]) == 0
-    with pytest.raises(BaseMismatch, match="was trained on"):
+    with pytest.raises(AdapterError, match="was trained on"):
         export(learnt.adapter, tmp_path / "other", tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
-
-
-def test_base_fingerprint_is_the_one_that_serving_computes(learnt: Learnt) -> None:
-    from finetune.adapter import base_fingerprint
-    from serving.registry.adapter import base_fingerprint as served
-
-    assert (
-        read_card(learnt.adapter)["base_fingerprint"] == base_fingerprint(learnt.base) == served(learnt.base)
-    )
 
 
 def test_train_refuses_what_cannot_fit_before_it_loads_anything(

@@ -10,9 +10,11 @@ import hashlib
 import json
 import shutil
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 from serving.registry.adapter import Adapter, read_adapter
+from serving.registry.card import write_card
 
 
 def misnamed(adapter: Adapter, registry: Path) -> Adapter:
@@ -46,7 +48,7 @@ def _publish(adapter: Adapter, registry: Path, content: bytes) -> Adapter:
     folder.mkdir(parents=True)
     (folder / "adapter_model.safetensors").write_bytes(content)
     (folder / "adapter_config.json").write_bytes(config)
-    (folder / "card.json").write_text(json.dumps(adapter.card | {"name": name}), encoding="utf-8")
+    write_card(folder, replace(adapter.card, name=name))
     return read_adapter(registry, name)
 
 

@@ -24,7 +24,7 @@ import openai
 import yaml
 
 from serving.registry.adapter import Adapter, read_adapter
-from serving.registry.pointer import read_pointer
+from serving.registry.pointer import FILE, read_pointer
 from serving.vllm_api import Vllm
 from tests.api.providers.upstream import ANSWER, MODEL
 from tests.serving.broken import halved, misnamed, rebased
@@ -179,7 +179,7 @@ def try_second_adapter(shop: Workshop, api: str, first: str, second: str) -> Non
         "--base", "vllm-base", "--current", "vllm", "--candidate", "vllm-candidate",
     )  # fmt: skip
     need(second in said, f"finetune.evaluate: {said}")
-    need("evaluation" in read_adapter(shop.registry, second).card["metrics"], "no verdict in the card")
+    need("evaluation" in read_adapter(shop.registry, second).card.metrics, "no verdict in the card")
     shop.smartstore("adapters", "promote", second, "--share", "0.5")
     models = [ask(api, QUESTION)["turn.started"]["model"] for _ in range(16)]
     need({*models} == {first, second}, f"16 sessions at a share of 0.5 met {set(models)}")
@@ -211,7 +211,7 @@ def try_broken(shop: Workshop, vllm: Vllm, good: Adapter, foreign: Adapter, in_s
             need("canary of" in said and by_canary in said, f"{title}: the canary said {said}")
             print(f"    {title}: vLLM loads it, the canary does not let it pass")
         shop.smartstore("adapters", "remove", adapter.name)
-        need(read_pointer(shop.registry).model == in_service, f"{title}: the alias moved")
+        need(read_pointer(shop.registry / FILE).model == in_service, f"{title}: the alias moved")
 
 
 def try_crash(shop: Workshop, api: str, vllm: Vllm, launcher: subprocess.Popen[str], name: str) -> None:

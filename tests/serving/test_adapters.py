@@ -18,12 +18,11 @@ from typing import Any
 import pytest
 
 from api.providers.model_alias import ModelAlias
-from finetune.adapter import base_fingerprint as trained_fingerprint
 from serving.adapters import Adapters
 from serving.errors import AdapterError, CanaryFailed, ServerFailed, ServingError
 from serving.launch.preflight import make_plan
 from serving.registry.adapter import base_fingerprint, check_modules, check_name, read_adapter
-from serving.registry.pointer import Pointer, read_pointer
+from serving.registry.pointer import FILE, Pointer, read_pointer
 from serving.registry.shape import read_shape
 from serving.vllm_api import Vllm
 from tests.serving.broken import halved, misnamed
@@ -187,7 +186,7 @@ def test_ignored_adapter_is_caught_unloaded_and_never_promoted(
     with pytest.raises(CanaryFailed, match="loaded and ignored"):
         adapters.promote(name)
     assert server.loaded == {}
-    assert read_pointer(registry) == Pointer()
+    assert read_pointer(registry / FILE) == Pointer()
 
 
 def test_adapter_unlike_its_reference_is_caught(
@@ -213,11 +212,11 @@ def test_adapter_of_another_base_is_refused_before_it_is_loaded(
 @pytest.mark.parametrize("breaks", [misnamed, halved])
 def test_wrong_module_names_are_refused_by_name(breaks: Any, registry: Path, base: Path) -> None:
     good = read_adapter(registry, publish(registry, base))
-    check_modules(good, read_shape(base))
+    check_modules(good.folder, read_shape(base))
     bad = breaks(good, registry)
     check_name(bad)
     with pytest.raises(AdapterError, match="the base has no module for base_model"):
-        check_modules(bad, read_shape(base))
+        check_modules(bad.folder, read_shape(base))
 
 
 def test_changed_files_do_not_pass_under_the_old_name(adapters: Adapters, registry: Path, base: Path) -> None:
@@ -275,7 +274,3 @@ def test_launch_loads_what_is_in_service_and_refuses_a_foreign_base(
     (base / "model.safetensors").write_bytes(b"other weights" * 50)
     with pytest.raises(AdapterError, match="was trained on"):
         make_plan(config)
-
-
-def test_fingerprint_is_the_one_that_training_computes(base: Path) -> None:
-    assert base_fingerprint(base) == trained_fingerprint(base)
