@@ -157,6 +157,7 @@ class Endpoint(_Section):
     third_party: bool = Field(True, description="text leaves the operator's machines; needs an api_key")
     extra_body: dict[str, Any] = Field({}, description="added to every request; null removes a field")
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    responses_api: bool = Field(False, description="has POST /responses; else chat completions stand in")
     opens_thinking: bool = Field(False, description="the chat template itself opens <think>")
     connect_timeout_s: float = Field(5.0, gt=0)
     first_token_timeout_s: float = Field(20.0, gt=0, description="all attempts together")

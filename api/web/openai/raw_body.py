@@ -1,4 +1,4 @@
-"""The body of a raw chat completion: checked, its model named anew, everything else as it came.
+"""The body of a raw request: checked, its model named anew, everything else as it came.
 
 Walks the members of the outermost object, so that a `model` inside a tool or a message is never
 taken for the request's own. Knows JSON's text, not what its fields mean.
@@ -50,12 +50,17 @@ class RawBody:
         return str(self.fields["model"])
 
     def check(self) -> None:
-        """Raises `InvalidRequest` where no server could answer."""
-        messages, stream = self.fields.get("messages"), self.fields.get("stream")
+        """Raises `InvalidRequest` where no server could answer the chat completion."""
+        self.check_stream()
+        messages = self.fields.get("messages")
         if not isinstance(messages, list) or not messages:
             raise InvalidRequest("messages: 하나 이상의 메시지가 필요합니다.")
         if not all(isinstance(message, dict) for message in messages):
             raise InvalidRequest("messages: 메시지는 JSON 객체여야 합니다.")
+
+    def check_stream(self) -> None:
+        """Raises `InvalidRequest` where `stream` is neither true nor false."""
+        stream = self.fields.get("stream")
         if stream is not None and not isinstance(stream, bool):
             raise InvalidRequest("stream: true 또는 false여야 합니다.")
 

@@ -18,7 +18,7 @@ from api.web.openai.reply import Reply
 from retrieval.characters import one_line
 
 _MOST_METADATA, _LONGEST_VALUE = 16, 512
-_INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _SWITCHED = TurnFailed(
     code="provider_switched", message="답변이 중간에 끊겼습니다. 다시 시도해 주세요.", retryable=True
 )
@@ -58,7 +58,7 @@ class ResponseReply(Reply):
         status = self._status()
         failed = isinstance(self.final, TurnFailed)
         usage = self.usage
-        incomplete = {"reason": _INCOMPLETE[self.finish_reason]} if status == "incomplete" else None
+        incomplete = {"reason": INCOMPLETE[self.finish_reason]} if status == "incomplete" else None
         error = None
         if isinstance(self.final, TurnFailed):
             error = {"code": "server_error", "message": self.final.message}
@@ -75,7 +75,7 @@ class ResponseReply(Reply):
             "reasoning": None,
             **self.echo,
             "metadata": self._metadata(),
-            **({"usage": _usage(usage.prompt_tokens, usage.completion_tokens)} if self.final else {}),
+            **({"usage": usage_of(usage.prompt_tokens, usage.completion_tokens)} if self.final else {}),
             "smartstore": self.smartstore() | ({"session_id": self.session_id} if self.session_id else {}),
         }
 
@@ -85,7 +85,7 @@ class ResponseReply(Reply):
         yield self._event("response.in_progress", response=self._begun())
         message = self._message("in_progress") | {"content": []}
         yield self._event("response.output_item.added", output_index=0, item=message)
-        yield self._part_event("response.content_part.added", part=_part("", []))
+        yield self._part_event("response.content_part.added", part=text_part("", []))
 
     def take(self, event: TurnEvent) -> Iterator[bytes]:
         """The events that one event of the turn becomes; the last ones end with the response."""
@@ -112,7 +112,7 @@ class ResponseReply(Reply):
 
     def _closing(self) -> Iterator[bytes]:
         yield self._part_event("response.output_text.done", text=self.text, logprobs=[])
-        yield self._part_event("response.content_part.done", part=_part(self.text, self.annotations))
+        yield self._part_event("response.content_part.done", part=text_part(self.text, self.annotations))
         message = self._message(self._item_status())
         yield self._event("response.output_item.done", output_index=0, item=message)
         status = self._status()
@@ -128,7 +128,7 @@ class ResponseReply(Reply):
             case TurnCompleted(stopped=True):
                 return "cancelled"
             case _:
-                return "incomplete" if self.finish_reason in _INCOMPLETE else "completed"
+                return "incomplete" if self.finish_reason in INCOMPLETE else "completed"
 
     def _item_status(self) -> str:
         if self.final is None:
@@ -144,7 +144,7 @@ class ResponseReply(Reply):
             "type": "message",
             "role": "assistant",
             "status": status,
-            "content": [_part(self.text, self.annotations)],
+            "content": [text_part(self.text, self.annotations)],
         }
 
     def _metadata(self) -> dict[str, str]:
@@ -162,17 +162,24 @@ class ResponseReply(Reply):
         return self._event(kind, item_id=item, output_index=0, content_index=0, **fields)
 
     def _event(self, kind: str, **fields: Any) -> bytes:
-        body = {"type": kind, "sequence_number": self.number, **fields}
+        event = typed_event(kind, self.number, fields)
         self.number += 1
-        data = one_line(json.dumps(body, ensure_ascii=False))
-        return f"event: {kind}\ndata: {data}\n\n".encode()
+        return event
 
 
-def _part(text: str, annotations: list[dict[str, Any]]) -> dict[str, Any]:
+def typed_event(kind: str, number: int, fields: Mapping[str, Any]) -> bytes:
+    """One typed event on the wire."""
+    body = {"type": kind, "sequence_number": number, **fields}
+    return f"event: {kind}\ndata: {one_line(json.dumps(body, ensure_ascii=False))}\n\n".encode()
+
+
+def text_part(text: str, annotations: list[dict[str, Any]]) -> dict[str, Any]:
+    """The text of a message."""
     return {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": []}
 
 
-def _usage(prompt: int, completion: int) -> dict[str, Any]:
+def usage_of(prompt: int, completion: int) -> dict[str, Any]:
+    """Tokens of a response."""
     return {
         "input_tokens": prompt,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},

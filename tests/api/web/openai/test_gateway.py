@@ -148,7 +148,7 @@ def test_a_refusal_is_passed_on_as_it_came(http: httpx.Client, name: str, status
 
 def test_a_provider_that_refuses_our_key_is_our_fault(http: httpx.Client) -> None:
     response = http.post(URL, json={"model": "locked/x", "messages": ASKING})
-    assert response.status_code == 502
+    assert response.status_code == 424
     assert "sk-ours" not in response.text
     assert "locked" in response.json()["error"]["message"]
 
