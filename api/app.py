@@ -22,7 +22,7 @@ from api.web.openai import routes as openai
 from api.web.openai.gateway import Gateway
 from api.web.openai.responses import routes as responses
 from api.web.problems import DOCUMENTED, install_problem_handlers
-from api.web.routes import chat, chat_socket, faqs, jobs, operations, providers, sessions
+from api.web.routes import chat, chat_socket, faqs, history, jobs, operations, providers, sessions
 from api.web.routes.page import mount_page
 from api.web.routes.reference import mount_reference
 
@@ -54,7 +54,9 @@ def _routes(services: Services) -> FastAPI:
     )
     app.add_middleware(BodyLimit, max_bytes=services.settings.server.max_body_bytes)
     install_problem_handlers(app)
-    for area in (chat, chat_socket, sessions, faqs, providers, jobs, openai, responses, operations):
+    for area in (
+        chat, chat_socket, sessions, faqs, history, providers, jobs, openai, responses, operations,
+    ):  # fmt: skip
         app.include_router(area.router)
     mount_reference(app)
     mount_page(app)

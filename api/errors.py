@@ -11,6 +11,7 @@
     ├── StateUnavailable     503  Redis or Valkey does not answer
     ├── SearchUnavailable    503  the index cannot be searched
     ├── QueueUnavailable     503  RabbitMQ does not answer
+    ├── HistoryUnavailable   503  the history's database does not answer
     └── ProviderError        502  a provider failed
         ├── ProviderTimeout  504  no token within the time allowed
         └── ProviderRejected 424  the provider refused the request itself, or has no key
@@ -111,6 +112,12 @@ class QueueUnavailable(ApiError):
     """RabbitMQ does not answer."""
 
     code, status, retryable = "queue_unavailable", 503, True
+
+
+class HistoryUnavailable(ApiError):
+    """The history's database does not answer."""
+
+    code, status, retryable = "history_unavailable", 503, True
 
 
 class ProviderError(ApiError):

@@ -15,15 +15,15 @@ import structlog
 from prometheus_client import start_http_server
 
 from api.access.auth import Access
-from api.access.keys import Keys
-from api.access.loopback import is_loopback
-from api.access.rate_limits import RateLimits, TurnSlots
+from api.access.opening import check_keys, open_access
 from api.conversation.answer import Conversation
 from api.conversation.answer_cache import AnswerCache, CachedConversation, answer_version
 from api.conversation.context import ContextResolver
 from api.conversation.followups import FollowUps
 from api.conversation.rewriting import QuestionRewriter
-from api.errors import StateUnavailable
+from api.history.opening import open_history, open_outbox, write_behind
+from api.history.outbox import Outbox
+from api.history.store import History
 from api.indexing.build import embedder_of
 from api.indexing.refresh import refresh_index
 from api.jobs.base import JobRunner
@@ -35,7 +35,7 @@ from api.observability.queue_watch import watch_queues
 from api.observability.tracing import TracedConversation, Tracing, open_tracing
 from api.providers.choice import Providers
 from api.providers.factory import open_providers
-from api.settings import RerankerSettings, Settings, SettingsError
+from api.settings import RerankerSettings, Settings
 from api.state.broker import Broker, open_broker
 from api.state.connection import State, open_state
 from api.turns.event_log import EventLog
@@ -92,6 +92,8 @@ class Services:
     metrics: Metrics
     access: Access
     tracing: Tracing
+    history: History | None = None
+    outbox: Outbox | None = None
 
     @property
     def providers(self) -> Providers:
@@ -187,15 +189,20 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """
     async with _open_state(settings) as state:
         access = open_access(settings, state)
-        await _check_keys(settings, access)
+        await check_keys(settings, access)
         async with (
             open_engine(settings, state=state, of_corpus=True) as engine,
             refresh_index(engine.searcher, settings),
             _open_turns(settings, state, process="api") as parts,
+            open_history(settings) as history,
+            write_behind(settings, history, state, parts.turns, parts.outbox),
             _open_runners(settings, parts, lambda: _observed(engine, state, settings, parts)) as runners,
         ):
             sessions, turns, metrics = parts.turns.sessions, parts.turns, parts.metrics
-            yield Services(settings, engine, state, sessions, turns, *runners, metrics, access, parts.tracing)
+            yield Services(
+                settings, engine, state, sessions, turns, *runners, metrics, access, parts.tracing,
+                history, parts.outbox,
+            )  # fmt: skip
 
 
 @asynccontextmanager
@@ -206,6 +213,8 @@ async def open_worker(settings: Settings) -> AsyncIterator[TurnWorker]:
         open_engine(settings, state=state, of_corpus=True) as engine,
         refresh_index(engine.searcher, settings),
         _open_turns(settings, state, process="worker") as parts,
+        open_history(settings) as history,
+        write_behind(settings, history, state, parts.turns, parts.outbox),
         _open_broker(settings) as broker,
     ):
         conversation = _observed(engine, state, settings, parts)
@@ -256,6 +265,7 @@ class _Turns:
     metrics: Metrics
     waiting: WaitingTime
     tracing: Tracing
+    outbox: Outbox | None
 
 
 def _open_state(settings: Settings) -> AbstractAsyncContextManager[State]:
@@ -267,10 +277,16 @@ def _open_state(settings: Settings) -> AbstractAsyncContextManager[State]:
 async def _open_turns(settings: Settings, state: State, *, process: str) -> AsyncIterator[_Turns]:
     kept = settings.state
     sessions = Sessions(state, ttl_s=kept.session_ttl_s, max_turns=kept.max_session_turns)
-    log = EventLog(state, ttl_s=kept.turn_ttl_s)
+    outbox = open_outbox(settings, state)
+    log = EventLog(state, ttl_s=kept.turn_ttl_s, on_end=outbox.ended if outbox else None)
     queued = settings.turns.runner == "queued"
     turns = TurnRecords(
-        state, log, sessions, ttl_s=kept.turn_ttl_s, patience_s=settings.queue.redelivery_s if queued else 5.0
+        state,
+        log,
+        sessions,
+        ttl_s=kept.turn_ttl_s,
+        patience_s=settings.queue.redelivery_s if queued else 5.0,
+        on_begin=outbox.begun if outbox else None,
     )
     limits = RunLimits(
         turn_s=settings.turns.timeout_s,
@@ -281,7 +297,7 @@ async def _open_turns(settings: Settings, state: State, *, process: str) -> Asyn
     tracing = open_tracing(settings.tracing, process=process)
     try:
         waiting = WaitingTime(state, limit_s=settings.queue.max_wait_s)
-        yield _Turns(state, turns, signals, limits, Metrics(), waiting, tracing)
+        yield _Turns(state, turns, signals, limits, Metrics(), waiting, tracing, outbox)
     finally:
         await asyncio.to_thread(tracing.close)
         await signals.aclose()
@@ -339,40 +355,6 @@ def _cached(engine: Engine, state: State, settings: Settings) -> AnyConversation
         providers=engine.conversation.providers,
         index=lambda: engine.searcher.index.fingerprint,
     )
-
-
-def open_access(settings: Settings, state: State) -> Access:
-    """Who may come in, and how often."""
-    return Access(
-        Keys(state, admin_secret=settings.auth.admin_key.get_secret_value()),
-        RateLimits(state),
-        TurnSlots(state, turn_s=settings.turns.timeout_s + settings.turns.abandoned_grace_s),
-        required=settings.keys_required,
-    )
-
-
-def check_listening(settings: Settings) -> None:
-    """Raises `SettingsError` where everybody would be let in from beyond this machine."""
-    host = settings.server.host
-    if not is_loopback(host) and not settings.keys_required:
-        raise SettingsError(f"auth.required=false is for loopback only, not for server.host={host}")
-
-
-async def _check_keys(settings: Settings, access: Access) -> None:
-    """Before any model is loaded: a server that listens beyond loopback needs a key to let anybody in."""
-    host = settings.server.host
-    if is_loopback(host):
-        return
-    try:
-        key_exists = await access.keys.exist()
-    except StateUnavailable:
-        # Nobody comes in without a key either way; whether there is one shows when the store is back.
-        return
-    if not key_exists:
-        raise SettingsError(
-            f"listening on {host} needs an API key: make one with `smartstore keys create NAME`, "
-            "or set SMARTSTORE_AUTH__ADMIN_KEY"
-        )
 
 
 def warn_of_missing_key(settings: Settings) -> None:

@@ -102,6 +102,15 @@ class StateSettings(_Section):
     answer_ttl_s: int = Field(86_400, ge=0, description="how long first answers are cached; 0: not at all")
 
 
+class HistorySettings(_Section):
+    """The lasting log of turns; an empty `url` means a SQLite file under `data_dir`."""
+
+    enabled: bool = True
+    url: SecretStr = Field(SecretStr(""), description="sqlite:///file or postgresql://user:pass@host/name")
+    retention_days: int = Field(90, ge=0, description="older turns are removed; 0 keeps them for ever")
+    max_waiting: int = Field(100_000, ge=100, description="turns that may wait for a database that is away")
+
+
 class TurnSettings(_Section):
     """How turns run."""
 
@@ -257,6 +266,7 @@ class Settings(BaseSettings):
     embedder: EmbedderSettings = EmbedderSettings()
     reranker: RerankerSettings = RerankerSettings()
     state: StateSettings = StateSettings()
+    history: HistorySettings = HistorySettings()
     turns: TurnSettings = TurnSettings()
     queue: QueueSettings = QueueSettings()
     conversation: ConversationSettings = ConversationSettings()

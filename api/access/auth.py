@@ -113,6 +113,13 @@ async def authorise_admin(connection: HTTPConnection) -> Caller:
     return await _authorised(connection, "admin")
 
 
+async def authorise_history(connection: HTTPConnection) -> Caller:
+    """The caller of a request that reads what others asked: scope `history`, or `admin` that includes it."""
+    access: Access = connection.scope["state"]["services"].access
+    caller = await caller_of(connection.scope)
+    return await access.admit(caller, "admin" if "admin" in caller.scopes else "history")
+
+
 async def caller_of(scope: ASGIScope) -> Caller:
     """The caller of a request, identified once. Raises as `Access.identify` does."""
     state = scope["state"]

@@ -23,7 +23,7 @@ from typing import Any, Literal, cast, get_args
 from api.errors import InvalidRequest, NotFound, StateUnavailable
 from api.state.connection import State
 
-Scope = Literal["chat", "raw", "admin"]
+Scope = Literal["chat", "raw", "history", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 PREFIX = "ssk_"
 _FRESH_S = 2.0

@@ -87,7 +87,8 @@ class Terminal:
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(signal.SIGINT, self._interrupt)
         try:
-            async for event in self._client.ask(Question(text, self.session_id, self._provider)):
+            question = Question(text, self.session_id, self._provider, channel="terminal")
+            async for event in self._client.ask(question):
                 self._show(event)
                 completed = completed or isinstance(event, TurnCompleted)
         except ApiError as exc:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="what you call it, e.g. the application that uses it")],
-    scopes: Annotated[str, typer.Option(help="comma-separated: chat, raw, admin")] = "chat",
+    scopes: Annotated[str, typer.Option(help="comma-separated: chat, raw, history, admin")] = "chat",
     per_minute: Annotated[int, typer.Option(min=0, help="requests a minute; 0 is no limit")] = 0,
     concurrent_turns: Annotated[int, typer.Option(min=0, help="turns at the same time; 0 is no limit")] = 0,
 ) -> None:

@@ -20,8 +20,9 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="port; 0 takes a free one")] = None,
 ) -> None:
     """Serve the API and the chat page until interrupted."""
+    from api.access.opening import check_listening
     from api.observability.logs import configure_logs
-    from api.services import check_listening, warn_of_missing_key
+    from api.services import warn_of_missing_key
     from api.settings import load_settings
 
     settings = load_settings()

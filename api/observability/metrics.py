@@ -34,6 +34,9 @@ class Metrics:
         )  # fmt: skip
         self.turns = Counter("smartstore_turns", "Finished turns", ("provider", "verdict"), registry=registry)
         self.turn_errors = Counter("smartstore_turn_errors", "Failed turns", ("code",), registry=registry)
+        self.feedback = Counter(
+            "smartstore_feedback", "Ratings of answers", ("provider", "verdict", "rating"), registry=registry
+        )
         self.turns_running = Gauge("smartstore_turns_running", "Turns running here", registry=registry)
         self.turns_followed = Gauge("smartstore_turns_followed", "Readers served here", registry=registry)
         self.queue_depth = Gauge(

@@ -11,7 +11,7 @@ Knows nothing of how a turn is run, judged dead or saved.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -51,7 +51,9 @@ local first = last + 1
 redis.call('HSET', KEYS[1], 'last', last + #added)
 if first == 1 then redis.call('EXPIRE', KEYS[2], redis.call('TTL', KEYS[1])) end
 if ARGV[4] ~= '' then
-  redis.call('HSET', KEYS[1], 'final', '1', 'status', ARGV[4])
+  local t = redis.call('TIME')
+  local now = t[1] * 1000 + math.floor(t[2] / 1000)
+  redis.call('HSET', KEYS[1], 'final', '1', 'status', ARGV[4], 'ended_ms', now)
   redis.call('EXPIRE', KEYS[1], ARGV[2])
   redis.call('EXPIRE', KEYS[2], ARGV[2])
 end
@@ -85,9 +87,24 @@ class LeaseLost(ApiError):
 class EventLog:
     """Turn logs in the state store. One instance per process."""
 
-    def __init__(self, state: State, *, ttl_s: int = 3600, look_s: float = 1.0) -> None:
-        """Logs live `ttl_s` seconds after their end; a remote follower looks every `look_s`."""
+    def __init__(
+        self,
+        state: State,
+        *,
+        ttl_s: int = 3600,
+        look_s: float = 1.0,
+        on_end: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
+        """Sets how long logs live and who hears of their end.
+
+        Args:
+            state: the store.
+            ttl_s: a log's life after its end, in seconds.
+            look_s: how often a remote follower looks.
+            on_end: told the id of each turn whose final event is written here.
+        """
         self._state, self._ttl_s, self._look_s = state, ttl_s, look_s
+        self._on_end = on_end
         self._append = state.script(_APPEND)
         self._touch = state.script(_TOUCH)
         self._feeds: dict[str, Feed] = {}
@@ -120,6 +137,8 @@ class EventLog:
         feed = self._feeds.get(turn_id)
         if feed is not None:
             feed.add(n, events)
+        if status and self._on_end is not None:
+            await self._on_end(turn_id)
         return bool(code)
 
     async def last(self, turn_id: str) -> int:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -83,6 +83,7 @@ class TurnRecords:
         ttl_s: int = 3600,
         lease_s: float = 6.0,
         patience_s: float = 5.0,
+        on_begin: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         """Times in seconds.
 
@@ -94,7 +95,9 @@ class TurnRecords:
             lease_s: how long a silent runner keeps its turn.
             patience_s: how long a turn may be without a runner before it counts as lost:
                 short where turns run in this process, long where a queue redelivers them.
+            on_begin: told the id of each turn that begins.
         """
+        self._on_begin = on_begin
         self.log, self.sessions, self.lease_s = log, sessions, lease_s
         self._state, self._ttl_s, self._patience_s = state, ttl_s, patience_s
         register = state.script
@@ -128,6 +131,8 @@ class TurnRecords:
                 started_at=now(),
             )
             steps.append(self.sessions.save_turn(request.session_id, turn))
+        if self._on_begin is not None:
+            steps.append(self._on_begin(request.turn_id))
         await asyncio.gather(*steps)
         return Begun(request.turn_id, request.session_id, True)
 
@@ -141,6 +146,16 @@ class TurnRecords:
         if owner is not None and record["owner"] != owner:
             raise _unknown(turn_id)
         return str(record["status"])
+
+    async def ended(self, turn_id: str, *, owner: str) -> tuple[str, TurnEvent]:
+        """Session and final event of an ended turn. Raises `NotFound` (also: foreign), `Conflict` (runs)."""
+        record = await self._record(turn_id)
+        if record["owner"] != owner:
+            raise _unknown(turn_id)
+        events = await self.log.read(turn_id, max(0, int(record["last"]) - 1))
+        if not events or not is_final(events[-1][1]):
+            raise Conflict("답변이 끝난 뒤에 평가할 수 있습니다.")
+        return record["session"], events[-1][1]
 
     async def discard(self, turn_id: str) -> None:
         """Forgets a turn that could not be started, in its session too."""

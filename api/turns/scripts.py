@@ -1,7 +1,7 @@
 """The atomic steps of a turn's record, in Lua; each touches the one hash `KEYS[1]`.
 
 Fields: request, owner, session, status, last (number of the newest event), final, stop,
-token and lease_until (who runs it), patience, followed_until; times in ms of the server's
+token and lease_until (who runs it), patience, followed_until, begun_ms, ended_ms; times in ms of the server's
 clock, so that the clocks of our machines need not agree.
 """
 
@@ -17,7 +17,7 @@ BEGIN = (
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 redis.call('HSET', KEYS[1], 'request', ARGV[1], 'owner', ARGV[2], 'session', ARGV[3],
   'status', 'queued', 'last', 0, 'token', '', 'lease_until', now, 'patience', ARGV[4],
-  'followed_until', now)
+  'followed_until', now, 'begun_ms', now)
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 return 1
 """

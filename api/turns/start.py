@@ -36,6 +36,7 @@ class Question:
         idempotency_key: the same key gives the same turn.
         options: sampling options.
         history: exchanges that the caller tells; the turn has no session then.
+        channel: the way it came in, for the history.
     """
 
     text: str
@@ -44,6 +45,7 @@ class Question:
     idempotency_key: str = ""
     options: GenerationOptions = GenerationOptions()
     history: tuple[tuple[str, str], ...] | None = None
+    channel: str = "api"
 
     def fingerprint(self) -> str:
         """What must be equal where an Idempotency-Key is."""
@@ -105,6 +107,7 @@ async def ask(services: Services, caller: Caller, question: Question) -> Begun:
         options=question.options,
         history=None if question.history is None else _told(question.history, max_chars=max_chars),
         trace=services.tracing.carry(),
+        channel=question.channel,
     )
     if caller.key is not None:
         await services.access.slots.enter(caller.key, request.turn_id)

@@ -20,6 +20,7 @@ class TurnRequest:
         options: sampling options.
         history: exchanges given by the caller (OpenAI route) instead of the session's.
         trace: headers that carry the trace context across processes.
+        channel: the way the question came in, for the history.
     """
 
     turn_id: str
@@ -29,6 +30,7 @@ class TurnRequest:
     options: GenerationOptions = field(default_factory=GenerationOptions)
     history: tuple[tuple[str, str], ...] | None = None
     trace: dict[str, Any] = field(default_factory=dict)
+    channel: str = "api"
 
 
 class TurnRunner(Protocol):

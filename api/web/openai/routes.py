@@ -73,7 +73,7 @@ async def chat_completions(
     provider = chosen_provider(body.model, services)
     body.check()
     question, history = question_of(body.messages, most=services.settings.conversation.history_turns)
-    asked = Question(question, provider=provider, options=body.options(), history=history)
+    asked = Question(question, provider=provider, options=body.options(), history=history, channel="openai")
     begun = await ask(services, caller, asked)
     follow_ups = wants_follow_ups(body.smartstore, services)
     completion = Completion(

@@ -95,7 +95,8 @@ class _Connection:
                 case Ask(question=text_, session_id=session, provider=provider, idempotency_key=key):
                     if len(self.followed) >= _MAX_FOLLOWED:
                         raise InvalidRequest(f"한 연결에서 동시에 {_MAX_FOLLOWED}개까지 질문할 수 있습니다.")
-                    begun = await ask(self._services, self._caller, Question(text_, session, provider, key))
+                    question = Question(text_, session, provider, key, channel="socket")
+                    begun = await ask(self._services, self._caller, question)
                     self._follow(begun.turn_id, 0, following)
                 case Resume(turn_id=turn_id, after=after):
                     await self._services.turns.status(turn_id, owner=self._caller.id)

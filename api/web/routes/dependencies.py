@@ -6,7 +6,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request, WebSocket
 
-from api.access.auth import Caller, authorise, authorise_admin
+from api.access.auth import Caller, authorise, authorise_admin, authorise_history
+from api.errors import NotFound
+from api.history.store import History
 from api.services import Services
 
 
@@ -17,6 +19,15 @@ def services(request: Request = None, websocket: WebSocket = None) -> Services: 
     return opened
 
 
+def history(opened: Annotated[Services, Depends(services)]) -> History:
+    """The history. Raises `NotFound` where the settings turn it off."""
+    if opened.history is None:
+        raise NotFound("이 서버는 질문 기록을 남기지 않습니다(history.enabled).")
+    return opened.history
+
+
 ServicesDep = Annotated[Services, Depends(services)]
+HistoryDep = Annotated[History, Depends(history)]
 CallerDep = Annotated[Caller, Depends(authorise)]
 AdminDep = Annotated[Caller, Depends(authorise_admin)]
+ReaderDep = Annotated[Caller, Depends(authorise_history)]

@@ -55,14 +55,14 @@ async def test_admin_key_of_the_settings_has_every_scope(embedded_state: State) 
     keys = Keys(embedded_state, admin_secret="a" * 32)
     found = await keys.recognise("a" * 32)
     assert found is not None
-    assert found.scopes == {"chat", "raw", "admin"}
+    assert found.scopes == {"chat", "raw", "history", "admin"}
     assert await keys.exist()
     assert await keys.recognise("a" * 31 + "b") is None
 
 
 @pytest.mark.parametrize("text", ["", "chat,root", ","])
 def test_unknown_scopes_are_refused(text: str) -> None:
-    with pytest.raises(InvalidRequest, match="valid: chat, raw, admin"):
+    with pytest.raises(InvalidRequest, match="valid: chat, raw, history, admin"):
         parse_scopes(text)
 
 

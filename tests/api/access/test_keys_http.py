@@ -116,3 +116,14 @@ def test_a_public_bind_without_keys_does_not_start(tmp_path: Path) -> None:
     opened = run(tmp_path, "serve", "--host", "0.0.0.0", "--port", "0", SMARTSTORE_AUTH__REQUIRED="false")
     assert opened.returncode == 1
     assert "auth.required" in opened.stderr
+
+
+def test_reading_what_others_asked_needs_the_history_scope(closed: Live) -> None:
+    chat, reader = key(closed), key(closed, "--scopes", "history")
+    admin = key(closed, "--scopes", "admin")
+    with closed.client() as http:
+        codes = [
+            http.get("/history/turns", headers={"Authorization": f"Bearer {text}"}).status_code
+            for text in (chat, reader, admin)
+        ]
+    assert codes == [403, 200, 200]
