@@ -39,9 +39,11 @@ GATES: tuple[tuple[str, str, dict[str, tuple[str, float]]], ...] = (
         {
             "all_facts": (">=", 0.87),
             "forbidden": ("<=", 0.01),
-            "median_chars": ("<=", 220),
-            "max_chars": ("<=", 600),
+            "median_chars": ("<=", 330),
+            "max_chars": ("<=", 900),
             "uncited": ("<=", 0.0),
+            "announced_missing": ("<=", 0.0),
+            "begins_in_middle": ("<=", 0.0),
         },
     ),
     (

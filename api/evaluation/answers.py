@@ -15,6 +15,7 @@ from typing import Any
 
 from api.evaluation.rows import CasesError, json_rows, text_of, texts_of
 from retrieval.corpus.segments import split_sentences
+from retrieval.prompt import LEFT_OUT
 from retrieval.quoting.citations import CITATION, strip_citations
 
 Answerer = Callable[[str], Awaitable[str]]
@@ -22,8 +23,17 @@ Answerer = Callable[[str], Awaitable[str]]
 _AFTERWORD = re.compile(
     r"\n\s*(?:\*\*|#+ ?|\[)?(?:출처|참고 ?FAQ|관련 질문|추천 질문|이어서 물어)[^\n]{0,20}(?:\n|$)"
 )
-_MARKER = re.compile(r"\s*(?:[·•\-*※]|\d{1,2}[.)]|예\))\s")
 _WORD = re.compile(r"\w")
+# What tells a reader that a list follows, whatever the answerer's own notion of one: wide on purpose.
+_ANNOUNCES = re.compile(
+    r"(?<![가-힣])(?:아래|다음|하기)(?:와|과) ?같|(?<![가-힣])(?:아래|다음|하기)(?:의|에|를|은)? ?"
+    r"(?:[두세네] ?가지|내용|사항|순서|방법|항목|조건|기준|서류|절차|사유)|:$"
+)
+_COUNT = re.compile(
+    r"(?<![~\d이위])(?<!이 |위 )(\d|[두세네]) ?가지(?:의|로)? ?(?:방법|종류|기준|조건|유형|경우|형태|항목)"
+)
+_NUMBERS = {"두": 2, "세": 3, "네": 4}
+_MIDDLE = re.compile(r"\s*(?:[·•\-*)\]}>,.]|(?:[2-9]|1\d)[.)]\s|[②-⑳]|(?:은|는|을|를|에|의|으로|에서)\s)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,8 @@ def judge_answer(case: AnswerCase, answer: str) -> JudgedAnswer:
 
 
 def summarize_answers(judged: Sequence[JudgedAnswer]) -> dict[str, Any]:
-    """The report: shares in [0, 1], lengths in characters as shown (citations included).
+    """The report: shares in [0, 1], lengths in characters as shown (citations included), counts of answers
+    that announce a list and do not give it, and that begin in the middle.
 
     Raises:
         ValueError: nothing was judged.
@@ -97,6 +108,8 @@ def summarize_answers(judged: Sequence[JudgedAnswer]) -> dict[str, Any]:
         "median_chars": median(lengths),
         "max_chars": max(lengths),
         "uncited": sum(one.uncited for one in judged) / sentences if sentences else 0.0,
+        "announced_missing": sum(announces_in_vain(one.answer) for one in judged),
+        "begins_in_middle": sum(begins_in_the_middle(one.answer) for one in judged),
         "per_case": [
             {
                 "id": one.case.id,
@@ -105,6 +118,8 @@ def summarize_answers(judged: Sequence[JudgedAnswer]) -> dict[str, Any]:
                 "all_facts": not one.missing,
                 "forbidden": bool(one.said),
                 "uncited": one.uncited / one.sentences if one.sentences else 0.0,
+                "announced_missing": announces_in_vain(one.answer),
+                "begins_in_middle": begins_in_the_middle(one.answer),
                 "chars": len(one.answer),
                 "missing": [list(fact) for fact in one.missing],
                 "said": list(one.said),
@@ -128,25 +143,38 @@ def answer_alone(text: str) -> str:
 
 
 def count_uncited(text: str) -> tuple[int, int]:
-    """Returns how many sentences the text has and how many of them bear no citation.
+    """Returns how many parts the text has and how many of them bear no citation.
 
-    A list item is one sentence, a heading (a line that ends with a colon) none.
+    A part is what ends with a citation, or with the paragraph: a sentence, or a heading with its list.
     """
-    sentences = uncited = 0
-    for line in text.split("\n"):
-        if line.rstrip().endswith(":") or not _WORD.search(strip_citations(line)):
-            continue
-        if _MARKER.match(line):
-            sentences += 1
-            uncited += not CITATION.search(line)
-            continue
-        pieces = CITATION.split(line)[::2]
-        counts = [
-            sum(bool(_WORD.search(part)) for part in split_sentences(piece.strip())) for piece in pieces
-        ]
-        sentences += sum(counts)
-        uncited += sum(max(0, count - 1) for count in counts[:-1]) + counts[-1]
-    return sentences, uncited
+    parts = uncited = 0
+    for paragraph in re.split(r"\n\s*\n", text):
+        *cited, last = (bool(_WORD.search(part)) for part in CITATION.split(paragraph)[::2])
+        parts += sum(cited) + last
+        uncited += last
+    return parts, uncited
+
+
+def announces_in_vain(text: str) -> bool:
+    """Whether the answer announces a list that it does not give.
+
+    A list of which only a part is there is given where the answer ends by saying that it is not whole
+    (`LEFT_OUT`); one of which nothing is there never is.
+    """
+    plain = strip_citations(text).strip()
+    partial = plain.endswith(LEFT_OUT)
+    units = [one for line in plain.removesuffix(LEFT_OUT).split("\n") for one in split_sentences(line)]
+    for after, unit in enumerate(reversed(units)):
+        count = _COUNT.search(unit)
+        wanted = _NUMBERS.get(count[1]) or int(count[1]) if count else int(bool(_ANNOUNCES.search(unit)))
+        if after < (min(wanted, 1) if partial else wanted):
+            return True
+    return False
+
+
+def begins_in_the_middle(text: str) -> bool:
+    """Whether the first words hang on something that is not there: an item, a particle, a closed bracket."""
+    return bool(_MIDDLE.match(text))
 
 
 def _holds(alternative: str, answer: str) -> bool:

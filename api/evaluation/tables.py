@@ -14,6 +14,7 @@ from api.evaluation.scope import LABELS
 _COLUMNS = ("cases", "recall@1", "recall@3", "recall@5", "recall@10", "mrr", "ndcg@10")
 _SHOWN_FAILURES = 40
 _SHARES = ("all_facts", "facts", "forbidden", "uncited")
+_BROKEN = ("announced_missing", "begins_in_middle")
 _DIALOGUE = ("cases", "recall@1", "recall@3", "recall@5", "recall@10", "mrr", "ndcg@10")
 
 
@@ -59,9 +60,12 @@ def _number(value: float) -> str:
 
 def print_answers(console: Console, report: Mapping[str, Any]) -> None:
     """The measures, then every answer that lacks a fact or says something forbidden."""
-    table = Table("cases", *_SHARES, "median chars", "max chars", box=None)
+    names = (*(name.replace("_", " ") for name in _BROKEN), "median chars", "max chars")
+    table = Table("cases", *_SHARES, *names, box=None)
     shares = (f"{report[name]:.3f}" for name in _SHARES)
-    table.add_row(str(report["cases"]), *shares, f"{report['median_chars']:g}", str(report["max_chars"]))
+    counts = (str(report[name]) for name in _BROKEN)
+    lengths = (f"{report['median_chars']:g}", str(report["max_chars"]))
+    table.add_row(str(report["cases"]), *shares, *counts, *lengths)
     console.print(table)
     failures = [row for row in report["per_case"] if not row["passed"]]
     if failures:

@@ -1,6 +1,6 @@
-"""The provider without a model: answers with the FAQ's own sentences, cited.
+"""The provider without a model: answers with the FAQ's own words, cited.
 
-Knows how to stream a composed answer; choosing and laying out sentences is `retrieval/quoting/compose.py`'s.
+Knows how to stream a composed answer; choosing and laying out blocks is `retrieval/quoting/compose.py`'s.
 Follows no instructions, invents nothing and asks nobody.
 """
 
@@ -11,18 +11,18 @@ from collections.abc import AsyncGenerator
 
 from api.events import FinishReason, Usage
 from api.providers.base import Chunk, GenerationOptions
-from retrieval.prompt import GroundedPrompt
+from retrieval.prompt import NOT_FOUND, GroundedPrompt
 from retrieval.quoting.compose import compose
 from retrieval.tokenizer import KoreanTokenizer
 
-NOTHING_FOUND = "죄송하지만 FAQ에서 이 질문에 대한 답을 찾지 못했습니다."
 _CHARS_PER_TOKEN = 2
 
 
 class Extractive:
-    """Quotes the sentences of the passages that answer the question; the offline default.
+    """Shows the FAQ that answers the question, or the blocks of it that do; the offline default.
 
-    Of the options only `max_tokens` applies: whole sentences up to about that length, at least one.
+    Of the options only `max_tokens` applies: whole blocks up to about that length, at least one. A prompt
+    with `detail` gets what the answers in its history left out of the best passage.
 
     Args:
         tokenizer: the search's own, so that the model is not loaded twice.
@@ -37,11 +37,14 @@ class Extractive:
         self._tokenizer = tokenizer or KoreanTokenizer()
 
     async def stream(self, prompt: GroundedPrompt, options: GenerationOptions) -> AsyncGenerator[Chunk]:
-        """Streams the answer a sentence or line at a time; the last chunk carries an estimated usage."""
-        pieces = await asyncio.to_thread(compose, prompt.standalone, prompt.passages, self._tokenizer)
+        """Streams the answer a block at a time; the last chunk carries an estimated usage."""
+        shown = "\n".join(exchange.answer for exchange in prompt.history)
+        pieces = await asyncio.to_thread(
+            compose, prompt.standalone, prompt.passages, self._tokenizer, rest=prompt.detail, shown=shown
+        )
         spent = 0
         finish: FinishReason = "stop"
-        for number, piece in enumerate(pieces or [NOTHING_FOUND]):
+        for number, piece in enumerate(pieces or [NOT_FOUND]):
             cost = _tokens(piece)
             if number and options.max_tokens is not None and spent + cost > options.max_tokens:
                 finish = "length"

@@ -1,124 +1,105 @@
-"""Answers a question with sentences of the passages: lines, `1) ` steps, `· ` items, `※ ` notes, all cited.
+"""Answers a question without an LLM: blocks of the FAQ, in its words and order, each cited.
 
-Knows which passage to quote and the layout; which of its sentences, `extract.py` decides.
+Knows which passages are quoted, and the layout. What a block is, `blocks.py` decides; which are shown,
+`choose.py`; the fixed sentences are those of `retrieval/prompt.py`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from retrieval.prompt import Passage
-from retrieval.quoting.cues import Question, read_question
-from retrieval.quoting.select import Scored, score_units, select_units, unanswered_share
-from retrieval.quoting.units import Unit, split_units, without_connective
+from retrieval.corpus.list_markers import parse_line
+from retrieval.prompt import ALL_SHOWN, CONTINUED, LEFT_OUT, Passage
+from retrieval.quoting.blocks import Block, split_blocks
+from retrieval.quoting.choose import MOST_CHARS, choose, cut, flat, size
 from retrieval.tokenizer import KoreanTokenizer
 
-_ADDS = 0.4
-_ADDED_CHARS, _SENTENCE_MAX = 120, 400
-_MARKS = {"bullet": "· ", "note": "※ ", "example": "예) "}
-_GOES_ON = "※ 다음 단계는 출처의 FAQ에 이어집니다."
+# A second FAQ is quoted where it has this share of the question's words and the first has none of them.
+_LACKS = 0.4
 
 
-def compose(question: str, passages: Sequence[Passage], tokenizer: KoreanTokenizer) -> list[str]:
-    """Answers a question with sentences of the passages.
-
-    The best passage answers. The next one adds a sentence where it alone has what the question names.
+def compose(
+    question: str,
+    passages: Sequence[Passage],
+    tokenizer: KoreanTokenizer,
+    *,
+    rest: bool = False,
+    shown: str = "",
+) -> list[str]:
+    """Answers a question with whole blocks of the passages.
 
     Args:
         question: readable without the conversation.
         passages: best first.
         tokenizer: the search's own.
+        rest: go on with the best passage (`더 자세히`): the blocks of it that `shown` does not hold, in
+            order and whatever the question's words; `ALL_SHOWN` where there are none.
+        shown: the earlier answers of the conversation as they were sent, citations included; only
+            looked at with `rest`.
 
     Returns:
-        Pieces of the answer in order, a sentence or line each; joined they are the whole answer.
+        Pieces of the answer in order, a heading or a block each; joined they are the whole answer, of
+        at most about 900 characters. It ends with `LEFT_OUT` where the best passage has more to say.
         Empty where there is no passage.
     """
-    asked = read_question(question, tokenizer.tokens(question))
     if not passages:
         return []
     first = passages[0]
-    chosen = select_units(_scored(first, asked, tokenizer), asked)
-    pieces = list(_pieces(chosen, split_units(first.faq.answer), first.n, first.faq.question))
-    if len(passages) > 1:
-        second = passages[1]
-        said = " ".join((first.faq.question, *(unit.text for unit in chosen)))
-        if added := _addition(_scored(second, asked, tokenizer), asked, said, passages):
-            pieces.append(f"\n{without_connective(added.text)} [{second.n}]")
+    blocks = split_blocks(first.faq.answer)
+    if rest:
+        return _rest(blocks, shown, first.n)
+    terms = tuple(dict.fromkeys(t for token in tokenizer.tokens(question) if len(t := flat(token)) > 1))
+    chosen = choose(blocks, question, terms, first.faq.body_question)
+    pieces = list(_pieces(chosen, first.n))
+    if not chosen[0].head and parse_line(pieces[0]).marker:
+        pieces[0] = (
+            f"{first.faq.body_question}\n{pieces[0]}"  # an answer does not begin with an item of a list
+        )
+    if _lines(chosen) != _lines(blocks):
+        pieces.append(f"\n\n{LEFT_OUT} [{first.n}]")
     return pieces
 
 
-def _scored(passage: Passage, asked: Question, tokenizer: KoreanTokenizer) -> list[Scored]:
-    title = passage.faq.body_question
-    return score_units(split_units(passage.faq.answer), asked, read_question(title, tokenizer.tokens(title)))
+def _rest(blocks: Sequence[Block], shown: str, n: int) -> list[str]:
+    """What was not shown yet, up to the most that an answer holds."""
+    seen = flat(shown)
+    left: list[Block] = []
+    for block in blocks:
+        ends = range(len(block.lines), 0, -1) if size([block]) > MOST_CHARS else (len(block.lines),)
+        done = next((end for end in ends if all(flat(line) in seen for line in block.lines[:end])), 0)
+        if done < len(block.lines):
+            left.append(Block(block.head, block.role, block.lines[done:]))
+    if not left:
+        return [f"{ALL_SHOWN} [{n}]"]
+    chosen: list[Block] = []
+    for block in left:
+        if chosen and size([*chosen, block]) > MOST_CHARS:
+            break
+        chosen.append(cut(block))
+    pieces = [CONTINUED, *(_pieces(chosen, n, gap="\n"))]
+    return pieces + ([f"\n\n{LEFT_OUT} [{n}]"] if _lines(chosen) != _lines(left) else [])
 
 
-def _addition(
-    scored: Sequence[Scored], asked: Question, said: str, passages: Sequence[Passage]
-) -> Unit | None:
-    """The best sentence of another passage, if it has enough of what was asked and is not yet said."""
-    alone = [
-        item
-        for item in scored
-        if item.unit.role == "sentence" and not (item.unit.opens or item.unit.empty or item.unit.leans)
-    ]
-    best = max(alone, key=lambda item: item.score, default=None)
-    if best is None or len(best.unit.text) > _ADDED_CHARS or best.unit.text in said:
-        return None
-    context = [f"{passage.faq.question} {passage.faq.answer}" for passage in passages]
-    title = passages[1].faq.question
-    adds = unanswered_share(asked, said, f"{title} {best.unit.text}", context)
-    return best.unit if adds >= _ADDS else None
+def _pieces(chosen: Sequence[Block], n: int, gap: str = "") -> Iterator[str]:
+    """A piece per block, below its heading; a remark alone does not bring the heading of others."""
+    bodies = {block.head for block in chosen if block.role != "remark"}
+    head = ""
+    for block in chosen:
+        if block.head and block.head != head and block.head in bodies:
+            gap = f"{gap}\n{block.head}" if gap else block.head
+            gap += "\n" if gap.endswith("?") else ":\n"
+        head = block.head
+        yield f"{gap}{_text(block)} [{n}]"
+        gap = "\n"
 
 
-def _pieces(chosen: Sequence[Unit], units: Sequence[Unit], n: int, title: str) -> Iterator[str]:
-    """One piece per unit; a list stands under its heading where the title does not say the same."""
-    once = {(unit.group, unit.text): unit for unit in reversed(chosen)}  # pages repeat an item of a list
-    ordered = sorted(once.values(), key=lambda unit: (unit.role == "note", unit.index))
-    steps = Counter(unit.group for unit in chosen if unit.role == "step")
-    numbers: Counter[int] = Counter()
-    before: Unit | None = None
-    listed, headed = -1, -1
-    for unit in ordered:
-        gap = "" if before is None else "\n" if unit.role != "sentence" or before.role != "sentence" else " "
-        if unit.group not in (-1, listed):
-            # A second list needs its heading to be told from the first, whatever the title says.
-            known = title if listed < 0 else ""
-            if unit.head != headed and _needs_heading(unit, units, known):
-                yield f"{gap}{units[unit.head].text.strip('[]<>■ ').rstrip(':')}:"
-                gap = "\n"
-            listed, headed = unit.group, unit.head
-        numbers[unit.group] += unit.role == "step"
-        mark = _MARKS.get(unit.role, "")
-        if unit.role == "step":
-            mark = f"{numbers[unit.group]}) " if steps[unit.group] > 1 else "· "
-        follows = before is not None and before.index == unit.index - 1
-        yield f"{gap}{mark}{_bounded(unit.text if follows else without_connective(unit.text))} [{n}]"
-        before = unit
-    if _cut_short(chosen, units):
-        yield f"\n{_GOES_ON} [{n}]"
+def _text(block: Block) -> str:
+    """The block's lines; sentences that lean on one another stand on one line."""
+    text = block.lines[0]
+    for line in block.lines[1:]:
+        text += f"{' ' if block.role == 'text' and not parse_line(line).marker else chr(10)}{line}"
+    return text
 
 
-def _bounded(text: str) -> str:
-    """The text, cut at a word where a crawl ran a whole page into one sentence."""
-    return text if len(text) <= _SENTENCE_MAX else text[:_SENTENCE_MAX].rsplit(" ", 1)[0] + "…"
-
-
-def _cut_short(chosen: Sequence[Unit], units: Sequence[Unit]) -> bool:
-    """Whether steps that belong to the last step written were left out."""
-    written = [unit for unit in chosen if unit.role == "step" and unit.whole]
-    if len(written) < 2:
-        return False
-    last = written[-1]
-    return any(unit.role == "step" and unit.group == last.group for unit in units[last.index + 1 :])
-
-
-def _needs_heading(unit: Unit, units: Sequence[Unit], title: str) -> bool:
-    """Whether the list's heading tells more than the title and the sentence that announces it."""
-    head = units[unit.head] if unit.head >= 0 else None
-    if head is None or head.role != "heading":
-        return False
-    announced = units[head.head].text if head.head >= 0 else ""
-    said = announced + title if unit.whole else announced
-    words = [word for word in head.text.split() if len(word) > 1]
-    return sum(word[:2] in said for word in words) * 2 < len(words) or not words
+def _lines(blocks: Sequence[Block]) -> list[str]:
+    return [line for block in blocks for line in block.lines]

@@ -7,7 +7,9 @@ import pytest
 
 from api.evaluation.answers import (
     AnswerCase,
+    announces_in_vain,
     answer_alone,
+    begins_in_the_middle,
     count_uncited,
     judge_answer,
     judge_answers,
@@ -15,6 +17,7 @@ from api.evaluation.answers import (
     summarize_answers,
 )
 from api.evaluation.rows import CasesError
+from retrieval.prompt import LEFT_OUT
 
 CASE = AnswerCase(
     "a1", "정산은 언제 되나요?", (0,), (("다음 날", "re:익\\s*일"), ("re:1\\s*영업일",)), ("바로 정산",)
@@ -54,7 +57,7 @@ def test_summary_is_computed_over_all_answers() -> None:
     assert report["all_facts"] == pytest.approx(2 / 3)
     assert report["facts"] == pytest.approx(5 / 6)
     assert report["forbidden"] == pytest.approx(1 / 3)
-    assert report["uncited"] == pytest.approx(2 / 4)
+    assert report["uncited"] == pytest.approx(1 / 3)
     assert report["median_chars"] == len(good.answer)
     assert [one["passed"] for one in report["per_case"]] == [True, False, True]
 
@@ -68,15 +71,57 @@ def test_summary_of_nothing_is_refused() -> None:
     ("text", "expected"),
     [
         ("가능합니다. [1] 무료입니다. [1]", (2, 0)),
-        ("가능합니다. 무료입니다. [1]", (2, 1)),
+        ("가능합니다. 무료입니다. [1]", (1, 0)),
+        ("무료입니다.\n\n가능합니다. [1]", (2, 1)),
         ("가능합니다 [1]. 무료입니다", (2, 1)),
-        ("조건은 이렇습니다. [1]\n제출 서류:\n· 사본. 원본도 됩니다. [1]\n· 통장", (3, 1)),
+        ("조건은 이렇습니다. [1]\n제출 서류:\n· 사본. 원본도 됩니다.\n· 통장 [1]", (2, 0)),
+        ("제출 서류:\n· 사본. 원본도 됩니다. [1]\n· 통장", (2, 1)),
         ("1) 메뉴에 들어갑니다. [1][2]\n※ 무료입니다. [1]", (2, 0)),
         ("", (0, 0)),
     ],
 )
-def test_uncited_counts_sentences_and_items(text: str, expected: tuple[int, int]) -> None:
+def test_uncited_counts_what_no_citation_closes(text: str, expected: tuple[int, int]) -> None:
     assert count_uncited(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "vain"),
+    [
+        ("서류는 아래와 같습니다. [1]", True),
+        ("서류는 아래와 같습니다.\n· 신분증 [1]", False),
+        ("세 가지 방법이 있습니다.\n1. 앱\n2. 웹 [1]", True),
+        ("세 가지 방법이 있습니다.\n1. 앱\n2. 웹\n3. 전화 [1]", False),
+        (f"세 가지 방법이 있습니다.\n1. 앱 [1]\n\n{LEFT_OUT} [1]", False),
+        (f"서류는 다음과 같습니다. [1]\n\n{LEFT_OUT} [1]", True),
+        ("제출 서류:", True),
+        ("다음 날 정산됩니다. [1]", False),
+        ("1~2가지 항목만 보입니다. [1]", False),
+        ("", False),
+    ],
+)
+def test_announced_list_must_be_there(text: str, vain: bool) -> None:
+    assert announces_in_vain(text) is vain
+
+
+@pytest.mark.parametrize(
+    ("text", "middle"),
+    [
+        ("· 신분증 [1]", True),
+        ("3. 저장합니다. [1]", True),
+        (") 가능합니다. [1]", True),
+        ("을 누릅니다. [1]", True),
+        ("1. 메뉴를 엽니다. [1]", False),
+        ("은행에서 발급합니다. [1]", False),
+        ("2023년부터 됩니다. [1]", False),
+    ],
+)
+def test_answer_must_not_begin_in_the_middle(text: str, middle: bool) -> None:
+    assert begins_in_the_middle(text) is middle
+
+
+def test_summary_counts_broken_answers() -> None:
+    report = summarize_answers([judge_answer(CASE, "· 아래와 같습니다."), judge_answer(CASE, "됩니다.")])
+    assert (report["announced_missing"], report["begins_in_middle"]) == (1, 1)
 
 
 async def test_questions_are_answered_in_order() -> None:

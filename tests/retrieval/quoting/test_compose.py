@@ -1,102 +1,174 @@
-"""How an answer is laid out and cited."""
+"""What an extractive answer promises: whole, or it says that it is not."""
 
 import re
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.corpus.faq import Faq
-from retrieval.prompt import Passage
+from api.evaluation.answers import announces_in_vain, begins_in_the_middle, count_uncited
+from retrieval.corpus.faq import Faq, read_corpus
+from retrieval.prompt import ALL_SHOWN, CONTINUED, LEFT_OUT, Passage
+from retrieval.quoting.blocks import split_blocks
+from retrieval.quoting.citations import strip_citations
 from retrieval.quoting.compose import compose
 from retrieval.tokenizer import KoreanTokenizer
 
 TOKENIZER = KoreanTokenizer()
-ANSWER = """쿠폰은 [혜택관리 > 쿠폰 만들기] 메뉴에서 만듭니다.
+ROOT = Path(__file__).parents[3]
+REAL = ROOT.parent / "shared" / "data" / "final_result.pkl"
+RETURNS = """반품 접수는 [주문관리 > 반품관리] 메뉴에서 하실 수 있습니다.
+환불은 상품이 창고에 도착한 뒤 2영업일 이내에 처리됩니다.
 
-쿠폰 만드는 순서
+반품 접수 방법
 
-3) 쿠폰 이름을 적어 주세요.
-4) 할인 금액을 정해 주세요.
+1. [주문관리 > 반품관리] 메뉴에 들어갑니다.
+2. 반품할 주문을 고르고 '반품 접수' 버튼을 눌러 주세요.
+3. 회수할 주소를 확인하고 저장해 주세요.
+※ 주의. 저장한 뒤에는 주소를 바꿀 수 없으니 한 번 더 확인해 주시기 바랍니다.
 
-※ 참고. 쿠폰은 최대 500개까지 만들 수 있습니다."""
+반품 배송비 기준
+
+반품 배송비는 구매자가 부담하는 경우 3,000원이며, 다음과 같은 경우 판매자가 부담합니다.
+· 상품에 하자가 있거나 설명과 다른 상품이 배송된 경우
+· 배송이 늦어져서 구매자가 받기를 거절한 경우
+· 판매자의 사정으로 일부 상품만 배송된 경우
+
+※ 참고.
+· 냉동식품은 포장을 뜯은 뒤에는 반품할 수 없습니다.
+· 반품 상품의 회수는 보통 영업일 기준 2일에서 3일이 걸리며 도서 지역은 더 걸릴 수 있습니다."""
 
 
-def _passage(n: int, question: str, answer: str) -> Passage:
+def passage(answer: str, question: str = "반품은 어떻게 접수하나요?", n: int = 1) -> Passage:
     return Passage(n, Faq(f"{n:012x}", question, answer, (), (), question))
 
 
-def _answer(question: str, *passages: Passage) -> str:
+def answer_to(question: str, *passages: Passage) -> str:
     return "".join(compose(question, passages, TOKENIZER))
 
 
-def test_every_line_is_cited_and_marked() -> None:
-    answer = _answer(
-        "쿠폰 어떻게 만들어요? 최대 몇 개까지 되나요?", _passage(1, "쿠폰은 어떻게 만드나요?", ANSWER)
+def check(one: Passage, question: str) -> None:
+    """Everything that holds of any answer."""
+    text = answer_to(question, one)
+    assert 0 < len(text) <= 900
+    assert not announces_in_vain(text), text
+    assert not begins_in_the_middle(text), text
+    assert count_uncited(text)[1] == 0
+    said, shown = strip_citations(text), text
+    lines = [line for block in split_blocks(one.faq.answer) for line in block.lines]
+    assert said.endswith(LEFT_OUT) or all(line in said for line in lines), text
+    for _ in range(40):  # `더 자세히` comes to an end, and repeats nothing
+        more = "".join(compose(question, [one], TOKENIZER, rest=True, shown=shown))
+        if ALL_SHOWN in more:
+            break
+        assert more.startswith(CONTINUED)
+        assert len(more) <= 900
+        shown += "\n" + more
+    assert ALL_SHOWN in more
+    seen = re.sub(r"\s+", "", strip_citations(shown))
+    for block in split_blocks(one.faq.answer):
+        assert all(re.sub(r"\s+", "", line)[:600] in seen for line in block.lines)
+
+
+def test_ordinary_faq_is_shown_whole() -> None:
+    body = "네, 가능합니다.\n단, 심사가 끝난 뒤에만 바꿀 수 있습니다.\n※ 참고. 심사는 3일 걸립니다."
+    assert answer_to("상호명 변경 되나요?", passage(body)) == (
+        "네, 가능합니다. 단, 심사가 끝난 뒤에만 바꿀 수 있습니다. [1]\n※ 참고. 심사는 3일 걸립니다. [1]"
     )
-    lines = answer.split("\n")
-    assert lines[0] == "쿠폰은 [혜택관리 > 쿠폰 만들기] 메뉴에서 만듭니다. [1]"
-    assert "1) 쿠폰 이름을 적어 주세요. [1]" in lines
-    assert "2) 할인 금액을 정해 주세요. [1]" in lines
-    assert lines[-1] == "※ 쿠폰은 최대 500개까지 만들 수 있습니다. [1]"
 
 
-def test_heading_is_written_where_the_list_needs_it() -> None:
-    answer = (
-        "계정을 추가할 수 있습니다.\n\n추가가 제한되는 경우\n· 이용정지 상태\n· 부매니저 계정\n· 잔액 부족"
+def test_of_a_long_faq_the_block_that_was_asked_for_is_shown_and_the_rest_is_told_of() -> None:
+    text = answer_to("냉동식품 포장 뜯었는데 반품 되나요?", passage(RETURNS))
+    assert "냉동식품은 포장을 뜯은 뒤에는 반품할 수 없습니다." in text
+    assert text.endswith(f"{LEFT_OUT} [1]")
+
+
+def test_steps_come_all_with_their_heading_and_warning() -> None:
+    text = answer_to("반품 접수 방법 순서대로 알려주세요", passage(RETURNS))
+    heading, *rest = text[text.index("반품 접수 방법:") :].split("\n")
+    assert heading == "반품 접수 방법:"
+    assert [line[:2] for line in rest[:4]] == ["1.", "2.", "3.", "※ "]
+
+
+def test_conditions_come_all_or_none() -> None:
+    for question in ("판매자가 배송비 부담하는 경우", "하자 있으면 배송비 누가 내요?", "환불 언제", "반품"):
+        text = answer_to(question, passage(RETURNS))
+        assert len({condition in text for condition in ("하자가", "늦어져서", "사정으로")}) == 1
+
+
+def test_list_without_a_sentence_above_it_gets_the_title() -> None:
+    text = answer_to(
+        "필독사항", passage("· 여섯 개 이상 등록합니다.\n· 모두 달라야 합니다.", "신청 전 필독사항")
     )
-    text = _answer("계정 추가 조건이 뭐예요?", _passage(1, "계정을 추가할 수 있나요?", answer))
-    assert "\n추가가 제한되는 경우:\n· 이용정지 상태 [1]\n" in text
+    assert text.startswith("신청 전 필독사항\n· 여섯")
 
 
-def test_long_instruction_says_that_it_goes_on() -> None:
-    steps = "\n".join(
-        f"{n}. 설정 화면의 {n}번째 항목을 고르고 저장 버튼을 누른 뒤 기다려 주세요." for n in range(1, 20)
-    )
-    answer = _answer("설정 방법 알려주세요", _passage(1, "설정은 어떻게 하나요?", steps))
-    assert answer.startswith("1) 설정 화면의 1번째")
-    assert answer.endswith("다음 단계는 출처의 FAQ에 이어집니다. [1]")
+def test_announcement_of_a_picture_sends_to_the_source() -> None:
+    text = answer_to("매출액 기준", passage("매출액은 국세청이 정합니다.\n매출액 기준은 아래와 같습니다."))
+    assert "매출액 기준은 출처에서 확인해 주세요." in text
+    assert "아래" not in text
 
 
-def test_numbering_goes_on_after_a_remark_between_steps() -> None:
-    body = "1. 메뉴를 엽니다.\n주소는 두 개까지 됩니다.\n2. 주소를 고릅니다.\n3. 저장합니다."
-    answer = _answer("주소 등록 방법", _passage(1, "주소는 어떻게 등록하나요?", body))
-    assert [line[:2] for line in answer.split("\n") if line[1] == ")"] == ["1)", "2)", "3)"]
-
-
-def test_second_passage_adds_what_the_first_lacks() -> None:
-    first = _passage(1, "쿠폰은 어떻게 만드나요?", "쿠폰은 [혜택관리] 메뉴에서 만듭니다.")
-    second = _passage(2, "포인트 유효기간", "또한, 포인트 유효기간은 1년입니다.")
-    assert _answer("포인트 유효기간", first, second).endswith("\n포인트 유효기간은 1년입니다. [2]")
-
-
-def test_second_passage_is_silent_where_the_first_says_all() -> None:
-    first = _passage(1, "쿠폰은 어떻게 만드나요?", "쿠폰은 [혜택관리] 메뉴에서 만듭니다.")
-    second = _passage(2, "포인트 유효기간", "포인트 유효기간은 1년입니다.")
-    assert "[2]" not in _answer("쿠폰 만드는 메뉴가 어디예요?", first, second)
-
-
-def test_an_item_that_a_list_repeats_is_said_once() -> None:
-    body = "아래의 서류를 내 주세요.\n· 통장 사본 1부\n· 인감증명서 1부\n· 통장 사본 1부"
-    assert _answer("서류가 뭐예요?", _passage(1, "서류", body)).count("통장 사본") == 1
-
-
-def test_passages_keep_their_numbers() -> None:
-    assert _answer("쿠폰 메뉴", _passage(3, "쿠폰 메뉴", "쿠폰은 혜택관리에 있습니다.")).endswith("[3]")
+def test_more_is_the_rest_and_then_says_that_there_is_none() -> None:
+    one = passage(RETURNS)
+    first = answer_to("환불은 언제 되나요?", one)
+    second = "".join(compose("더 자세히", [one], TOKENIZER, rest=True, shown=first))
+    assert second.startswith(CONTINUED)
+    assert not {line for line in first.split("\n") if line.strip()} & set(second.split("\n")) - {LEFT_OUT}
+    assert compose("더 자세히", [one], TOKENIZER, rest=True, shown=first + second) == [f"{ALL_SHOWN} [1]"]
 
 
 def test_without_passages_there_is_nothing_to_say() -> None:
     assert compose("쿠폰", (), TOKENIZER) == []
 
 
-@pytest.mark.parametrize("question", ["쿠폰", "?", "coupon how many", "쿠폰 " * 300])
-def test_any_question_gets_an_answer_of_bounded_length(question: str) -> None:
-    body = "쿠폰 안내입니다.\n" + "\n".join(f"· 쿠폰 조건 {n}번은 언제나 같습니다." for n in range(80))
-    answer = _answer(question, _passage(1, "쿠폰 안내", body))
-    assert 0 < len(answer) <= 600
+def test_passages_keep_their_numbers() -> None:
+    assert answer_to("쿠폰 메뉴", passage("쿠폰은 혜택관리에 있습니다.", n=3)).endswith("[3]")
 
 
-@given(st.text(alphabet="가나다 .\n1)2·※■:예시아래와같습니다[]>", min_size=1, max_size=200))
-def test_every_piece_ends_with_a_citation_or_is_a_heading(body: str) -> None:
-    for piece in compose("가나다", [_passage(1, "가나다", body)], TOKENIZER):
-        assert re.search(r"( \[1\]|:)$", piece)
+SENTENCES = st.sampled_from(
+    (
+        "정산은 다음 날 됩니다.", "단, 공휴일은 제외됩니다.", "쿠폰은 [혜택관리 > 쿠폰] 메뉴에서 만듭니다.",
+        "배송비는 3,000원입니다.", "이 경우 판매자가 부담합니다.", "네, 가능합니다.",
+        "※ 참고. 하루 걸립니다.", "※ 주의. 되돌릴 수 없습니다.", "예시) 1월 1일 주문",
+        "자세한 내용은 공지사항을 참고해 주세요.", "아래 이미지를 참고해 주세요.",
+    )
+)  # fmt: skip
+LEADS = st.sampled_from(
+    ("서류는 아래와 같습니다.", "다음의 방법으로 신청합니다.", "조건은 다음과 같습니다.", "신청 방법")
+)
+MARKS = st.sampled_from(("· ", "{}. ", "{}) "))
+
+
+@st.composite
+def lists(draw: st.DrawFn) -> str:
+    count, mark, length = draw(st.integers(1, 30)), draw(MARKS), draw(st.integers(1, 40))
+    return "\n".join(
+        (draw(LEADS), *(f"{mark.format(n)}{n}번째 {'항목 ' * length}입니다." for n in range(1, count + 1)))
+    )
+
+
+FAQS = st.lists(
+    SENTENCES | lists() | st.sampled_from(("", "■ 가입 조건", "[필수 서류]")), min_size=1, max_size=12
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(FAQS.map("\n".join), st.sampled_from(("서류가 뭐예요?", "정산 언제", "신청 방법", "가입")))
+def test_any_faq_is_answered_whole_or_says_that_it_is_not(answer: str, question: str) -> None:
+    if answer.strip():
+        check(passage(answer.strip()), question)
+
+
+def test_every_faq_of_the_sample_is_answered_whole_or_says_that_it_is_not() -> None:
+    for faq in read_corpus(ROOT / "configs" / "faq" / "sample.jsonl").faqs:
+        check(Passage(1, faq), faq.question)
+
+
+@pytest.mark.real
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(not REAL.exists(), reason="needs the real FAQ in ../shared")
+def test_every_real_faq_is_answered_whole_or_says_that_it_is_not() -> None:
+    for faq in read_corpus(REAL).faqs:
+        check(Passage(1, faq), faq.question)
