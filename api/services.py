@@ -15,7 +15,9 @@ import structlog
 from prometheus_client import start_http_server
 
 from api.access.auth import Access
+from api.access.keys import Key
 from api.access.opening import check_keys, open_access
+from api.access.readers import Readers
 from api.conversation.answer import Conversation
 from api.conversation.answer_cache import AnswerCache, CachedConversation, answer_version
 from api.conversation.context import ContextResolver
@@ -92,6 +94,7 @@ class Services:
     metrics: Metrics
     access: Access
     tracing: Tracing
+    readers: Readers
     history: History | None = None
     outbox: Outbox | None = None
 
@@ -100,11 +103,16 @@ class Services:
         """The providers a request may choose from."""
         return self.engine.conversation.providers
 
-    async def follow(self, turn_id: str, after: int = 0) -> AsyncGenerator[NumberedEvent]:
-        """Numbered events of a turn above `after`, replayed and live, to its end; counted."""
-        with self.metrics.turns_followed.track_inprogress():
+    async def follow(
+        self, turn_id: str, after: int = 0, *, key: Key | None = None
+    ) -> AsyncGenerator[NumberedEvent]:
+        """Numbered events of a turn above `after`, replayed and live, to its end; counted.
+
+        Raises what `TurnRecords.follow` and, for readers with this `key`, `Reader.wait` do.
+        """
+        with self.metrics.turns_followed.track_inprogress(), self.readers.reading(key) as reader:
             async with aclosing(self.turns.follow(turn_id, after)) as events:
-                async for item in events:
+                async for item in reader.each(events):
                     yield item
 
 
@@ -197,11 +205,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             open_history(settings) as history,
             write_behind(settings, history, state, parts.turns, parts.outbox),
             _open_runners(settings, parts, lambda: _observed(engine, state, settings, parts)) as runners,
+            Readers(access.keys).watching() as readers,
         ):
             sessions, turns, metrics = parts.turns.sessions, parts.turns, parts.metrics
             yield Services(
                 settings, engine, state, sessions, turns, *runners, metrics, access, parts.tracing,
-                history, parts.outbox,
+                readers, history, parts.outbox,
             )  # fmt: skip
 
 

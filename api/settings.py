@@ -52,6 +52,9 @@ class Server(_Section):
     max_body_bytes: int = Field(1_048_576, ge=1024, description="larger request bodies get 413")
     max_raw_body_bytes: int = Field(16_777_216, ge=1024, description="of raw models (images, tools)")
     max_question_chars: int = Field(2000, ge=1)
+    request_timeout_s: float = Field(
+        10.0, gt=0, description="for a request's head, and for each pause in its body"
+    )
     heartbeat_s: float = Field(15.0, gt=0, description="comment line on a silent event stream")
     public_url: str = Field("", description="how clients reach this server; empty: as each request names it")
 

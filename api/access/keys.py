@@ -26,7 +26,7 @@ from api.state.connection import State
 Scope = Literal["chat", "raw", "history", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 PREFIX = "ssk_"
-_FRESH_S = 2.0
+_FRESH_S = 1.0
 _OUTAGE_S = 60.0
 _REMEMBERED = 1024
 
@@ -77,6 +77,7 @@ class Keys:
         self._admin = Key("k_admin", "settings", frozenset(SCOPES)) if admin_secret else None
         self._admin_digest = _digest(admin_secret)
         self._known: OrderedDict[str, tuple[float, Key | None]] = OrderedDict()
+        self._looked: OrderedDict[str, tuple[float, bool]] = OrderedDict()
 
     async def create(
         self, name: str, scopes: frozenset[Scope], *, per_minute: int = 0, concurrent_turns: int = 0
@@ -104,7 +105,10 @@ class Keys:
         return sorted((key for key, _ in filter(None, found)), key=lambda key: key.created_at)
 
     async def revoke(self, key_id: str) -> Key:
-        """Removes a key; every process refuses it two seconds later. Raises `NotFound`."""
+        """Removes a key; within two seconds every process refuses it, and ends its open streams.
+
+        Raises `NotFound`.
+        """
         found = await self._read(key_id)
         if found is None:
             raise NotFound(f"no key {key_id!r}; see `smartstore keys list`")
@@ -148,6 +152,22 @@ class Keys:
         key = found[0] if found and hmac.compare_digest(found[1], digest) else None
         self._remember(digest, key)
         return key
+
+    async def valid(self, key: Key) -> bool:
+        """False once the key is revoked; looked up once a second, and true while the store is away."""
+        if self._admin is not None and key.id == self._admin.id:
+            return True
+        looked = self._looked.get(key.id)
+        if looked is None or time.monotonic() - looked[0] >= _FRESH_S:
+            try:
+                looked = time.monotonic(), await self._read(key.id) is not None
+            except StateUnavailable:
+                return True
+            self._looked[key.id] = looked
+            self._looked.move_to_end(key.id)
+            while len(self._looked) > _REMEMBERED:
+                self._looked.popitem(last=False)
+        return looked[1]
 
     def _remember(self, digest: str, key: Key | None) -> None:
         self._known[digest] = time.monotonic(), key

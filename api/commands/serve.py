@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,33 +36,13 @@ def serve(
 
 async def _serve(settings: Settings, listener: socket.socket, ready: str) -> None:
     """Opens everything once, serves until a signal comes, closes everything in reverse."""
-    import uvicorn
-
     from api.app import create_app
     from api.services import open_services
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                typer.echo(ready)
-
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            # uvicorn raises the signal again at its end, which would kill turns that are being drained.
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, self.handle_exit, number, None)
-            yield
+    from api.web.server import server_of
 
     async with open_services(settings) as services:
-        config = uvicorn.Config(
-            create_app(services),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=int(settings.turns.drain_s) + 5,
-        )
-        await Server(config).serve(sockets=[listener])
+        server = server_of(create_app(services), services, ready=lambda: typer.echo(ready))
+        await server.serve(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -80,8 +80,9 @@ async def ask(services: Services, caller: Caller, question: Question) -> Begun:
         NotFound: no such session of this caller.
         Conflict: the Idempotency-Key came with another question before.
         TooMany: as many turns of this key run as may.
-        Overloaded: too many turns run.
+        Overloaded: too many turns run, or this process ends.
     """
+    services.readers.check_open()
     settings = services.settings
     max_chars = settings.server.max_question_chars
     text = check_question(question.text, max_chars=max_chars)

@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 
+from api.errors import ApiError
 from api.events import TURN_EVENT, TurnEvent, event_data
 
 NumberedEvent = tuple[int, TurnEvent]
@@ -21,8 +22,16 @@ def encode(number: int, event: TurnEvent) -> bytes:
     return f"id: {number}\nevent: {event.type}\ndata: {event_data(event)}\n\n".encode()
 
 
+def last(error: ApiError) -> bytes:
+    """The end of a stream that breaks off; it has no number, as the turn's log does not hold it."""
+    return f"event: error\ndata: {event_data(error.event())}\n\n".encode()
+
+
 async def stream(events: AsyncIterator[NumberedEvent], *, heartbeat_s: float) -> AsyncGenerator[bytes]:
-    """The events as bytes, with a comment line whenever `heartbeat_s` pass in silence."""
+    """The events as bytes, with a comment line whenever `heartbeat_s` pass in silence.
+
+    Where they break off, an `error` event says why.
+    """
     pending: asyncio.Task[NumberedEvent] | None = None
     try:
         while True:
@@ -34,6 +43,9 @@ async def stream(events: AsyncIterator[NumberedEvent], *, heartbeat_s: float) ->
             try:
                 number, event = pending.result()
             except StopAsyncIteration:
+                return
+            except ApiError as exc:
+                yield last(exc)
                 return
             pending = None
             yield encode(number, event)

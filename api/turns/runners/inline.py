@@ -15,6 +15,8 @@ from api.turns.runners.base import TurnRequest
 from api.turns.signals import Signals
 
 log = structlog.get_logger(__name__)
+# For a turn to save what it has and to write its last event.
+INTERRUPT_S = 5.0
 
 
 class InlineRunner:
@@ -72,7 +74,7 @@ class InlineRunner:
         await self._wait(timeout_s)
         for turn_id in tuple(self._tasks):
             self._signals.send(turn_id, "interrupted")
-        await self._wait(5.0)
+        await self._wait(INTERRUPT_S)
         left = list(self._tasks.values())
         for task in left:
             task.cancel()

@@ -54,7 +54,7 @@ async def collect(request: Request, services: Services, reply: Reply) -> None:
     """Follows the turn to its end; a caller who leaves ends it. Raises `TurnFault` where it failed."""
 
     async def follow() -> None:
-        async with aclosing(services.follow(reply.turn_id)) as events:
+        async with aclosing(services.follow(reply.turn_id, key=reply.key)) as events:
             async for _, event in events:
                 reply.add(event)
 

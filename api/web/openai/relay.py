@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
 from starlette.types import Receive, Scope, Send
 
 from api.access.auth import caller_of
+from api.access.readers import Reader
 from api.errors import ApiError, ProviderError, ProviderRejected
 from api.events import Usage
 from api.providers.openai.connection import Response
@@ -44,6 +45,7 @@ class Relay:
     raw: RawBody
     send: Send
     path: str
+    reader: Reader = field(init=False)
     started: float = 0.0
     first_s: float | None = None
     streams: bool = False
@@ -56,7 +58,8 @@ class Relay:
         access = self.services.access
         try:
             caller = await access.admit(await caller_of(scope), "raw")
-            with access.slots.raw(caller.key):
+            self.services.readers.check_open()
+            with access.slots.raw(caller.key), self.services.readers.reading(caller.key) as self.reader:
                 self.check()
                 self.provider.check_key()
                 breaker = self.services.providers.breaker
@@ -90,7 +93,7 @@ class Relay:
             response = await upstream.send("POST", path, body=body, idle_s=idle_s)
             with response:
                 await self.begin(response, streams)
-                await self.pass_on(response)
+                await self.reader.wait(self.pass_on(response))
             self.outcome = _outcome(response.status)
         except asyncio.CancelledError:
             # Where the caller has left, leaving the response has hung up on the provider.

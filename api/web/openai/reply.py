@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from api.access.keys import Key
 from api.errors import ApiError
 from api.events import (
     Delta,
@@ -40,6 +41,7 @@ class Reply:
         faqs: where FAQs can be read: a URL that an id is added to.
         text: so far.
         final: the last event, once it is here.
+        key: of the caller, who reads as long as it is valid.
     """
 
     turn_id: str
@@ -53,6 +55,7 @@ class Reply:
     final: TurnCompleted | TurnFailed | None = None
     annotations: list[dict[str, Any]] = field(default_factory=list)
     scanned: int = 0
+    key: Key | None = None
 
     def add(self, event: TurnEvent) -> str:
         """Takes in the next event and returns the text that it adds; a switch starts the text again."""

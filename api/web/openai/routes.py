@@ -79,6 +79,7 @@ async def chat_completions(
     completion = Completion(
         begun.turn_id, body.model, int(time.time()), follow_ups, faqs_url(request, services)
     )
+    completion.key = caller.key
     if not body.stream:
         await collect(request, services, completion)
         return JSONResponse(completion.whole())
@@ -137,7 +138,7 @@ async def _stream(
     fields = {"usage": None} if include_usage else {}
     try:
         yield completion.chunk({"role": "assistant", "content": ""}, **fields)
-        async with aclosing(services.follow(completion.turn_id)) as events:
+        async with aclosing(services.follow(completion.turn_id, key=completion.key)) as events:
             async for _, event in events:
                 if isinstance(event, ProviderSwitched) and completion.text:
                     # What was sent cannot be taken back, and two answers must not mix.

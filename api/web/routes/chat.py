@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field
 
+from api.access.auth import Caller
 from api.errors import InvalidRequest
 from api.services import Services
 from api.text import RequestBody
@@ -37,7 +38,7 @@ class ChatRequest(RequestBody):
         json_schema_extra={"examples": [{"question": "정산은 언제 되나요?"}]},
     )
 
-    question: str = Field(description="in Korean or any other language; at most 2,000 characters")
+    question: str = Field(description="in Korean; at most 2,000 characters")
     session_id: str | None = Field(None, description="the conversation to continue")
     provider: str | None = Field(None, description="who answers; see GET /providers")
 
@@ -55,7 +56,7 @@ async def chat(
     """
     question = Question(body.question, body.session_id, body.provider, idempotency_key)
     begun = await ask(services, caller, question)
-    return _events(services, begun.turn_id, after=0, session_id=begun.session_id)
+    return _events(services, caller, begun.turn_id, after=0, session_id=begun.session_id)
 
 
 @router.get("/turns/{turn_id}/events", response_class=StreamingResponse, responses=_STREAM)
@@ -70,7 +71,7 @@ async def events(
     if last_event_id and not (last_event_id.isascii() and last_event_id.isdigit()):
         raise InvalidRequest(f"Last-Event-ID '{last_event_id[:40]}'은(는) 숫자여야 합니다.")
     await services.turns.status(turn_id, owner=caller.id)
-    return _events(services, turn_id, after=int(last_event_id[:15] or after))
+    return _events(services, caller, turn_id, after=int(last_event_id[:15] or after))
 
 
 @router.delete("/turns/{turn_id}", status_code=202)
@@ -81,8 +82,10 @@ async def stop(turn_id: str, services: ServicesDep, caller: CallerDep) -> Respon
     return Response(status_code=202)
 
 
-def _events(services: Services, turn_id: str, *, after: int, session_id: str = "") -> EventStream:
-    following = services.follow(turn_id, after)
+def _events(
+    services: Services, caller: Caller, turn_id: str, *, after: int, session_id: str = ""
+) -> EventStream:
+    following = services.follow(turn_id, after, key=caller.key)
     headers = {"X-Turn-Id": turn_id} | ({"X-Session-Id": session_id} if session_id else {})
     body = sse.stream(following, heartbeat_s=services.settings.server.heartbeat_s)
     return EventStream(body, headers=headers)

@@ -30,6 +30,7 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
 @router.post("", status_code=202)
 async def begin(body: JobRequest, services: ServicesDep, caller: AdminDep) -> JobView:
     """Begins a job. The same request again, while it waits or runs, gives the same job."""
+    services.readers.check_open()
     job_id, created = await services.jobs.create(body)
     if created:
         try:

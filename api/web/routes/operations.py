@@ -29,6 +29,8 @@ async def health() -> dict[str, str]:
 async def ready(services: ServicesDep) -> JSONResponse:
     """Every dependency answers: turns can be taken."""
     checks: dict[str, str] = {"state": "ok", "index": "ok"}
+    if services.readers.closing:
+        checks["process"] = "ending"
     try:
         await services.state.ping()
     except ApiError as exc:

@@ -66,6 +66,7 @@ async def create(
     if body.store is not False:
         await storing.put(kept)
     reply = _reply(kept)
+    reply.key = caller.key
     if body.stream:
         leaving = None if body.background else partial(end, services, reply)
         return EventStream(_stream(services, reply), at_end=leaving)
@@ -86,7 +87,9 @@ async def read(
     kept = await _stored(services).get(response, owner=caller.id)
     if stream:
         after = -1 if starting_after is None else starting_after
-        return EventStream(_stream(services, _reply(kept), after=after))
+        reply = _reply(kept)
+        reply.key = caller.key
+        return EventStream(_stream(services, reply, after=after))
     return JSONResponse((await _as_saved(services, kept)).whole())
 
 
@@ -239,7 +242,7 @@ async def _stream(services: Services, reply: ResponseReply, *, after: int = -1) 
         for number, event in enumerate(reply.opening()):
             if number > after:
                 yield event
-        async with aclosing(services.follow(reply.turn_id)) as events:
+        async with aclosing(services.follow(reply.turn_id, key=reply.key)) as events:
             async for _, turn_event in events:
                 first = reply.number
                 for number, event in enumerate(reply.take(turn_event), start=first):
