@@ -14,6 +14,8 @@ import httpx
 from api.access.auth import Caller
 from api.errors import ApiError, InvalidRequest
 from api.events import TurnEvent
+from api.history.rating import rate_turn
+from api.history.store import Rating
 from api.services import Services, open_services
 from api.settings import Settings
 from api.turns.start import Question, ask
@@ -35,6 +37,10 @@ class ChatClient(Protocol):
 
     async def stop(self, turn_id: str) -> None:
         """Stops a turn."""
+        ...
+
+    async def rate(self, turn_id: str, rating: Rating, comment: str) -> None:
+        """Says whether an answer helped. Raises `ApiError`."""
         ...
 
 
@@ -65,6 +71,11 @@ class HttpChat:
         """Stops a turn."""
         await self._client.delete(f"/chat/turns/{turn_id}")
 
+    async def rate(self, turn_id: str, rating: Rating, comment: str) -> None:
+        """Says whether an answer helped."""
+        body = {"rating": rating, "comment": comment}
+        await _check(await self._client.put(f"/chat/turns/{turn_id}/feedback", json=body))
+
 
 class LocalChat:
     """Asks services opened in this process."""
@@ -87,6 +98,10 @@ class LocalChat:
     async def stop(self, turn_id: str) -> None:
         """Stops a turn."""
         await self._services.runner.stop(turn_id)
+
+    async def rate(self, turn_id: str, rating: Rating, comment: str) -> None:
+        """Says whether an answer helped."""
+        await rate_turn(self._services, self._caller, turn_id, rating, comment=comment)
 
 
 @asynccontextmanager

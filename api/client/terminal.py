@@ -25,9 +25,13 @@ from api.events import (
     TurnFailed,
     TurnStarted,
 )
+from api.history.store import Rating
 from api.turns.start import Question
 
-HELP = "번호: 제안된 질문하기 · /provider 이름: 답변 방식 바꾸기 · /new: 새 대화 · /quit: 끝내기"
+HELP = (
+    "번호: 제안된 질문하기 · /provider 이름: 답변 방식 바꾸기 · /up, /down [의견]: 답변 평가 · "
+    "/new: 새 대화 · /quit: 끝내기"
+)
 
 
 class Terminal:
@@ -63,6 +67,8 @@ class Terminal:
             self._console.print("새 대화를 시작합니다.", style="dim")
         elif word == "/provider":
             await self._switch(rest.strip())
+        elif word in ("/up", "/down"):
+            await self._rate("up" if word == "/up" else "down", rest.strip())
         elif word.startswith("/"):
             self._console.print(HELP, style="dim")
         elif line.isdigit() and 1 <= int(line) <= len(self._offers):
@@ -71,6 +77,17 @@ class Terminal:
             await self.ask(question)
         else:
             await self.ask(line)
+
+    async def _rate(self, rating: Rating, comment: str) -> None:
+        if not self._turn_id:
+            self._console.print("평가할 답변이 아직 없습니다.", style="yellow")
+            return
+        try:
+            await self._client.rate(self._turn_id, rating, comment)
+        except ApiError as exc:
+            self._console.print(exc.message, style="red", markup=False)
+        else:
+            self._console.print("의견을 남겼습니다. 고맙습니다.", style="dim")
 
     async def _switch(self, name: str) -> None:
         names = await self._client.providers()

@@ -18,7 +18,8 @@ def chat(
 ) -> None:
     """Chat in the terminal: streams answers, shows sources and numbered follow-ups.
 
-    Type a follow-up's number to ask it, /provider NAME to switch, /new for a new conversation,
+    Type a follow-up's number to ask it, /up or /down (with a comment) to rate the answer,
+    /provider NAME to switch, /new for a new conversation,
     /quit to leave. Ctrl+C stops an answer.
     """
     import asyncio

@@ -94,6 +94,7 @@ class ScriptedServer(ThreadingHTTPServer):
         self.asked: list[dict[str, Any]] = []
         self.resumed: list[str | None] = []
         self.providers = [{"name": "extractive", "model": "extractive", "healthy": True}]
+        self.ratings: dict[str, dict[str, Any]] = {}
         self.api_key: str | None = None
         self.key_delay = 0.0
 
@@ -131,7 +132,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json({"id": parts[1], **FAQ})
         if parts[0] == "sessions":
             turns = [turn.record() for turn in self.server.turns.values() if turn.session_id == parts[1]]
-            body = {"session_id": parts[1], "provider": "extractive", "turns": turns}
+            ratings = {turn_id: body["rating"] for turn_id, body in self.server.ratings.items()}
+            body = {"session_id": parts[1], "provider": "extractive", "turns": turns, "ratings": ratings}
             return self._json(body) if turns else self._problem(404, "그런 대화가 없습니다.")
         if parts[:2] == ["chat", "turns"] and parts[2] in self.server.turns:
             last = self.headers.get("Last-Event-ID")
@@ -151,8 +153,17 @@ class _Handler(BaseHTTPRequestHandler):
         time.sleep(self.server.key_delay)
         return self._follow(turn, 0)
 
+    def do_PUT(self) -> None:
+        parts = self._route()
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.ratings[parts[2]] = body
+        self._send(204, b"", "application/json")
+
     def do_DELETE(self) -> None:
         parts = self._route()
+        if parts[-1] == "feedback":
+            self.server.ratings.pop(parts[2], None)
+            return self._send(204, b"", "application/json")
         if turn := self.server.turns.get(parts[-1]):
             turn.stop.set()
         self._send(202 if turn else 404, b"", "application/json")

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.errors import InvalidRequest, NotFound
+from api.history.rating import rate_turn, readable_turn
 from api.history.store import Rating, Reason, TurnFilter
-from api.services import Services
 from api.text import RequestBody
 from api.web.routes.dependencies import CallerDep, HistoryDep, ReaderDep, ServicesDep
 
@@ -77,35 +77,19 @@ async def read_turn(turn_id: str, _reader: ReaderDep, history: HistoryDep) -> di
 
 @router.put("/chat/turns/{turn_id}/feedback", status_code=204, tags=["chat"])
 async def rate(
-    turn_id: str, body: Feedback, services: ServicesDep, caller: CallerDep, history: HistoryDep
+    turn_id: str, body: Feedback, services: ServicesDep, caller: CallerDep, _history: HistoryDep
 ) -> Response:
     """Says whether the answer helped; a later word replaces an earlier one."""
-    session_id, verdict, provider = await _readable(services, caller.id, turn_id)
-    values = {"session_id": session_id, "reason": body.reason, "comment": body.comment}
-    await history.rate(turn_id, body.rating, **values)
-    services.metrics.feedback.labels(provider, verdict, body.rating).inc()
+    await rate_turn(services, caller, turn_id, body.rating, reason=body.reason, comment=body.comment)
     return Response(status_code=204)
 
 
 @router.delete("/chat/turns/{turn_id}/feedback", status_code=204, tags=["chat"])
 async def unrate(turn_id: str, services: ServicesDep, caller: CallerDep, history: HistoryDep) -> Response:
     """Takes the word back."""
-    await _readable(services, caller.id, turn_id)
+    await readable_turn(services, caller, turn_id)
     await history.unrate(turn_id)
     return Response(status_code=204)
-
-
-async def _readable(services: Services, caller_id: str, turn_id: str) -> tuple[str, str, str]:
-    """Session, verdict and provider of a turn that the caller may read, however old. Raises `NotFound`."""
-    try:
-        ended = await services.turns.ended(turn_id, owner=caller_id)
-    except NotFound:
-        row = await services.history.turn(turn_id) if services.history else None
-        if row is None or row["owner"] != caller_id:
-            raise
-        return row["session_id"], row["verdict"], row["provider"]
-    session_id, final = ended
-    return session_id, getattr(final, "verdict", ""), getattr(final, "provider", "")
 
 
 def _cursor(text: str) -> tuple[int, str] | None:

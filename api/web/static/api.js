@@ -47,6 +47,14 @@ export const getFaq = (id) => json(`faqs/${encodeURIComponent(id)}`);
 export const getProviders = () => json("providers");
 export const stopTurn = (id) => request(`chat/turns/${encodeURIComponent(id)}`, { method: "DELETE" });
 
+const sendJson = (path, method, body) => request(path, {
+  method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+});
+const feedbackOf = (id) => `chat/turns/${encodeURIComponent(id)}/feedback`;
+/** `body`: {rating: "up" | "down", reason?, comment?}. */
+export const rateTurn = (id, body) => sendJson(feedbackOf(id), "PUT", body);
+export const unrateTurn = (id) => request(feedbackOf(id), { method: "DELETE" });
+
 /** Starts a turn, or finds the one already started under this key. */
 export const askTurn = (body, key, signal) => request("chat", {
   method: "POST",

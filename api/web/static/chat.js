@@ -101,8 +101,9 @@ async function restore() {
   $("loading").replaceChildren("대화를 불러오고 있어요…");
   $("loading").hidden = false;
   let turns = [];
+  let ratings = {};
   try {
-    if (saved.sessionId) turns = (await getSession(saved.sessionId)).turns;
+    if (saved.sessionId) ({ turns, ratings = {} } = await getSession(saved.sessionId));
   } catch (error) {
     if (error instanceof Problem && error.status === 404 && !pending) {
       saved.clear();
@@ -113,7 +114,7 @@ async function restore() {
   let running = pending;
   for (const turn of turns) {
     if (isOver(turn)) {
-      addTurn({ question: turn.question, askedAt: dateOf(turn.created_at ?? turn.started_at) }).restore(turn);
+      addTurn({ question: turn.question, askedAt: dateOf(turn.created_at ?? turn.started_at) }).restore(turn, ratings[turn.turn_id]);
       if (pending?.turnId === turn.turn_id) running = saved.pending = null;
     } else {
       running = { key: newKey(), body: { question: turn.question }, ...pending, turnId: turn.turn_id };

@@ -4,6 +4,7 @@
  */
 
 import { announce, calm, h, icon, timeOf } from "./dom.js";
+import { Rating } from "./rating.js";
 import { SourceList } from "./sources.js";
 import { RichText, withoutCitations } from "./text.js";
 
@@ -39,7 +40,7 @@ export class TurnView {
   /** Shows one event; true when it was the last. */
   apply({ type, data }) {
     switch (type) {
-      case "turn.started": this.#name(data.provider); this.#say("FAQ를 찾고 있어요", true); break;
+      case "turn.started": this.turnId = data.turn_id; this.#name(data.provider); this.#say("FAQ를 찾고 있어요", true); break;
       case "question.rewritten": this.#standalone = data.standalone; break;
       case "sources": this.sources.set(data.sources); this.#say(`FAQ ${data.sources.length}개를 읽고 있어요`, true); break;
       case "delta": this.#grow(data.text); break;
@@ -52,7 +53,9 @@ export class TurnView {
   }
 
   /** Shows a finished turn of GET /sessions/{id}. */
-  restore(turn) {
+  restore(turn, rating = null) {
+    this.turnId = turn.turn_id;
+    this.rated = rating;
     this.#name(turn.provider);
     this.#standalone = turn.standalone && turn.standalone !== turn.question ? turn.standalone : null;
     this.sources.set(turn.sources ?? []);
@@ -114,7 +117,9 @@ export class TurnView {
     }
     if (this.#text) tools.append(this.#copy());
     if (stopped) tools.append(this.#again("다시 묻기"));
-    this.foot.replaceChildren(tools, this.sources.panel, ...this.#followUps());
+    const rating = this.turnId ? new Rating(this.turnId, this.rated) : null;
+    if (rating) tools.append(rating.buttons);
+    this.foot.replaceChildren(tools, ...(rating ? [rating.panel] : []), this.sources.panel, ...this.#followUps());
     if (!quiet) this.#readOut(stopped);
   }
 
