@@ -1,6 +1,6 @@
 """Starts a vLLM server from its configuration, and keeps it up.
 
-    python -m serving.launch configs/serving/qwen3-32b-lora.yaml [--dry-run]
+    python -m serving.launch configs/serving/qwen3-32b-lora.yaml [--dry-run | --container]
 
 Checks first, waits until it is ready, forwards signals, restarts it with growing pauses when it dies; each
 start loads the adapters that are in service then. `--dry-run` prints memory plan and command, says what of
@@ -20,9 +20,12 @@ import threading
 import time
 from pathlib import Path
 
+import yaml
+
 from serving.errors import CannotServe, ServerFailed, ServingError
 from serving.launch.command import Plan
 from serving.launch.config import Config, load_config
+from serving.launch.container import render
 from serving.launch.preflight import faults, make_plan
 from serving.vllm_api import Vllm
 
@@ -126,9 +129,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--dry-run", action="store_true", help="print plan, command and faults; start nothing"
     )
+    parser.add_argument(
+        "--container", action="store_true", help="print image, command and environment of a container"
+    )
     given = parser.parse_args(argv)
     try:
         config = load_config(given.config)
+        if given.container:
+            print(yaml.safe_dump(dict(render(config)), sort_keys=False, width=110), end="")
+            return 0
         made = make_plan(config)
         found = faults(config, made)
         print(show(config, made), flush=True)

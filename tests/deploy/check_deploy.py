@@ -1,8 +1,9 @@
 """Checks the deployment files against the public schemas and against the code: `make check-deploy`.
 
 Schemas: compose specification, Kubernetes API, hadolint. Against the code: every SMARTSTORE_*
-variable, command, port, probe path, config path, image and metric is one that exists, and every
-image is pinned. Prints each fault on a line; exit status 1 when there is one.
+variable, command, port, probe path, config path, image and metric is one that exists, every image
+is pinned, and vLLM is started as `serving` would start it. Prints each fault on a line; exit status 1
+when there is one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from pydantic import BaseModel
 
 from api.observability.metrics import Metrics
 from api.settings import ENV_PREFIX, Settings
+from serving.launch.config import load_config
+from serving.launch.container import render
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMPOSE = ("docker-compose.yml", "docker-compose.gpu.yml")
@@ -29,14 +32,22 @@ PATHS = {"/health", "/ready", "/metrics"}
 COMMANDS = {"serve", "worker", "index"}
 _PINNED = re.compile(r"^[^:@\s]+(:[^@\s]+)?(@sha256:[0-9a-f]{64})?$")
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
+_VARIABLE = re.compile(r"\$\{\w+:-([^}]*)\}")
+VLLM = {
+    "vllm": "configs/serving/container-qwen3-32b.yaml",
+    "embedder": "configs/serving/container-bge-m3.yaml",
+}
 _METRIC = re.compile(r"smartstore_[a-z_]+")
 
 
-def check(root: Path = ROOT) -> list[str]:
-    """Every fault of the deployment files under `root`, one a line; empty when all is well."""
-    faults = [*_schemas(root)]
+def check(root: Path = ROOT, *, schemas: bool = True) -> list[str]:
+    """Every fault of the deployment files under `root`, one a line; empty when all is well.
+
+    Without `schemas` the public tools are left out, which take most of the time.
+    """
+    faults = [*_schemas(root)] if schemas else []
     try:
-        faults += [*_compose(root), *_kubernetes(root), *_observability(root)]
+        faults += [*_compose(root), *_kubernetes(root), *_vllm(root), *_observability(root)]
     except (yaml.YAMLError, KeyError, TypeError, OSError, json.JSONDecodeError) as exc:
         faults.append(f"cannot be read: {exc!r}")
     return faults
@@ -121,6 +132,39 @@ def _is_setting(parts: list[str]) -> bool:
             return n == len(parts) - 1
         model = kind
     return False
+
+
+def _vllm(root: Path) -> Iterator[str]:
+    """The containers of vLLM against what `serving` renders from their configurations."""
+    services = yaml.safe_load((root / COMPOSE[1]).read_text())["services"]
+    pods = {
+        container["name"]: container
+        for where, document in _documents(root)
+        if document["kind"] == "Deployment" and "overlays/gpu" in where
+        for container in document["spec"]["template"]["spec"]["containers"]
+    }
+    for name, file in VLLM.items():
+        wanted = dict(render(load_config(root / file)))
+        service, pod = services[name], pods[name]
+        started = {
+            COMPOSE[1]: {key: service.get(key) for key in wanted},
+            "configs/k8s/overlays/gpu": {
+                "image": pod["image"],
+                "entrypoint": pod.get("command"),
+                "command": pod.get("args"),
+                "environment": {e["name"]: e["value"] for e in pod["env"] if e["name"] != "HOME"},
+            },
+        }
+        for where, found in started.items():
+            for key, value in wanted.items():
+                if _substituted(found[key]) != value:
+                    command = f"python -m serving.launch {file} --container"
+                    yield f"{where}: {name}: {key} is not what `{command}` prints"
+
+
+def _substituted(value: Any) -> Any:
+    """The value with the defaults of Compose's variables in their places."""
+    return json.loads(_VARIABLE.sub(r"\1", json.dumps(value)))
 
 
 def _documents(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
