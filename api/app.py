@@ -18,6 +18,7 @@ from api.observability.tracing import TraceRequests
 from api.services import Services
 from api.web.body_limit import BodyLimit
 from api.web.identify import IdentifyCallers
+from api.web.openai import rerank
 from api.web.openai import routes as openai
 from api.web.openai.gateway import Gateway
 from api.web.openai.responses import routes as responses
@@ -55,8 +56,18 @@ def _routes(services: Services) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=services.settings.server.max_body_bytes)
     install_problem_handlers(app)
     for area in (
-        chat, chat_socket, sessions, faqs, history, providers, jobs, openai, responses, operations,
-    ):  # fmt: skip
+        chat,
+        chat_socket,
+        sessions,
+        faqs,
+        history,
+        providers,
+        jobs,
+        openai,
+        responses,
+        rerank,
+        operations,
+    ):
         app.include_router(area.router)
     mount_reference(app)
     mount_page(app)

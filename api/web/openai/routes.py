@@ -24,6 +24,7 @@ from api.web.openai.following import chosen_provider, collect, end, faqs_url, wa
 from api.web.openai.models import UnknownModel, chat_models
 from api.web.openai.reply import status_of
 from api.web.openai.requests import ChatCompletionRequest, EmbeddingRequest
+from api.web.openai.rerank import MODEL as RANKER
 from api.web.routes.dependencies import CallerDep, ServicesDep
 from api.web.streaming import EventStream
 from retrieval.errors import EmbedderError
@@ -124,7 +125,7 @@ def _count(tokenizer: KoreanTokenizer, texts: list[str]) -> int:
 
 
 def _names(services: Services, *, raw: bool) -> list[str]:
-    return [*chat_models(services.providers, raw=raw), services.settings.embedder.name]
+    return [*chat_models(services.providers, raw=raw), services.settings.embedder.name, RANKER]
 
 
 def _model(name: str) -> dict[str, Any]:
