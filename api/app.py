@@ -22,6 +22,7 @@ from api.web.openai import rerank
 from api.web.openai import routes as openai
 from api.web.openai.gateway import Gateway
 from api.web.openai.responses import routes as responses
+from api.web.own_host import OwnHost
 from api.web.problems import DOCUMENTED, install_problem_handlers
 from api.web.routes import chat, chat_socket, faqs, history, jobs, operations, providers, sessions
 from api.web.routes.page import mount_page
@@ -33,7 +34,7 @@ def create_app(services: Services) -> ASGIApp:
     settings = services.settings
     # The gateway answers raw completions in front of FastAPI, whose machinery costs more than all of it.
     app: ASGIApp = Gateway(_routes(services), max_bytes=settings.server.max_raw_body_bytes)
-    app = IdentifyCallers(app)
+    app = OwnHost(IdentifyCallers(app), settings)
     if settings.tracing.endpoint:
         app = TraceRequests(app)
     return RequestLog(app, json_lines=settings.log.format == "json")
