@@ -11,10 +11,10 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.middleware.opentelemetry import OpenTelemetryMiddleware
 from starlette.types import ASGIApp
 
 from api.observability.request_log import RequestLog
-from api.observability.tracing import TraceRequests
 from api.services import Services
 from api.web.body_limit import BodyLimit
 from api.web.identify import IdentifyCallers
@@ -28,6 +28,8 @@ from api.web.routes import chat, chat_socket, faqs, history, jobs, operations, p
 from api.web.routes.page import mount_page
 from api.web.routes.reference import mount_reference
 
+_PROBES = ("/health$", "/ready$", "/metrics$")
+
 
 def create_app(services: Services) -> ASGIApp:
     """Puts the application together around open services, which outlive it."""
@@ -36,7 +38,7 @@ def create_app(services: Services) -> ASGIApp:
     app: ASGIApp = Gateway(_routes(services), max_bytes=settings.server.max_raw_body_bytes)
     app = OwnHost(IdentifyCallers(app), settings)
     if settings.tracing.endpoint:
-        app = TraceRequests(app)
+        app = OpenTelemetryMiddleware(app, excluded_urls=_PROBES)
     return RequestLog(app, json_lines=settings.log.format == "json")
 
 
@@ -51,6 +53,8 @@ def _routes(services: Services) -> FastAPI:
         version=version("smartstore-chatbot"),
         lifespan=lifespan,
         responses=DOCUMENTED,
+        # The layer in front makes the span of a request, the gateway's included.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         docs_url=None,
         redoc_url=None,
     )

@@ -35,6 +35,7 @@ from api.events import (
     Usage,
     Verdict,
 )
+from api.observability.tracing import tracer
 from api.providers.base import Chunk
 from api.providers.choice import Providers, Switched
 from api.turns.runners.base import TurnRequest
@@ -49,7 +50,6 @@ class _Draft:
 
     verdict: Verdict
     provider: str
-    text: str = ""
     citations: CitationFilter | None = None
     usage: Usage = Usage()
     finish: FinishReason = "stop"
@@ -57,9 +57,11 @@ class _Draft:
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
+        """Times a step of the turn, which is a span of its trace too."""
         started = time.perf_counter()
         try:
-            yield
+            with tracer.start_as_current_span(step):
+                yield
         finally:
             self.timings_ms[step] = round((time.perf_counter() - started) * 1000, 2)
 
@@ -149,10 +151,10 @@ class Conversation:
         if draft.verdict != "answered":
             text = REFUSAL if draft.verdict == "off_topic" else NOT_FOUND
             bounds = AnswerBounds(request.options.stop, request.options.max_tokens)
-            draft.text = bounds.feed(text) + bounds.flush()
+            shown = bounds.feed(text) + bounds.flush()
             draft.finish = "length" if bounds.truncated else "stop"
-            if draft.text:
-                yield Delta(text=draft.text)
+            if shown:
+                yield Delta(text=shown)
             return
         prompt = self._prompt(request, memory, resolution)
         hits = resolution.result.hits[: self._passages]
@@ -182,7 +184,7 @@ class Conversation:
             async for item in stream:
                 match item:
                     case Switched(from_=old, to=new, reason=reason, silent=silent):
-                        draft.provider, draft.text, draft.finish = new, "", "stop"
+                        draft.provider, draft.finish = new, "stop"
                         draft.citations = CitationFilter(len(prompt.passages))
                         bounds = self._bounds(new, request)
                         if not silent:
@@ -190,12 +192,10 @@ class Conversation:
                     case Chunk(text=text, usage=usage, finish=finish):
                         draft.usage, draft.finish = usage or draft.usage, finish or draft.finish
                         if shown := bounds.feed(draft.citations.feed(text)):
-                            draft.text += shown
                             yield Delta(text=shown)
                         if bounds.ended:
                             break
         if rest := bounds.feed(draft.citations.flush()) + bounds.flush():
-            draft.text += rest
             yield Delta(text=rest)
         if not draft.citations.cited:
             # Nothing shows that it comes from the FAQ.
@@ -224,7 +224,6 @@ class Conversation:
 
     def _completed(self, draft: _Draft, resolution: Resolution) -> TurnCompleted:
         return TurnCompleted(
-            answer=draft.text,
             verdict=draft.verdict,
             citations=tuple(draft.citations.cited) if draft.citations else (),
             dropped_citations=draft.citations.dropped if draft.citations else 0,
