@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.middleware.opentelemetry import OpenTelemetryMiddleware
 from starlette.types import ASGIApp
 
+from api.channels.mcp.mount import mount_mcp
 from api.observability.request_log import RequestLog
 from api.services import Services
 from api.web.body_limit import BodyLimit
@@ -45,7 +46,8 @@ def create_app(services: Services) -> ASGIApp:
 def _routes(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        yield {"services": services}
+        async with mount_mcp(app, services):
+            yield {"services": services}
 
     app = FastAPI(
         title="smartstore-chatbot",

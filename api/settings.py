@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 
 from api.access.loopback import is_loopback
+from api.channels.settings import ChannelSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
@@ -282,6 +283,7 @@ class Settings(BaseSettings):
     providers: ProviderSettings = ProviderSettings()
     auth: AuthSettings = AuthSettings()
     openai: OpenAISettings = OpenAISettings()
+    channels: ChannelSettings = ChannelSettings()
     log: LogSettings = LogSettings()
     tracing: TracingSettings = TracingSettings()
 
