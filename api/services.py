@@ -176,7 +176,10 @@ async def open_engine(
                 passages=settings.conversation.passages,
                 max_answer_tokens=settings.conversation.max_answer_tokens,
             )
-            yield Engine(searcher, conversation)
+            try:
+                yield Engine(searcher, conversation)
+            finally:
+                conversation.lanes.close()
     finally:
         searcher.index.close()
 
