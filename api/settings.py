@@ -35,6 +35,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
 ENV_PREFIX = "SMARTSTORE_"
 CONFIG_VARIABLE = "SMARTSTORE_CONFIG"
+# Names the folder of evaluation cases for `make gates` and for training, which keeps clear of them.
+EVAL_VARIABLE = "SMARTSTORE_EVAL_DIR"
 
 
 class SettingsError(Exception):
@@ -343,6 +345,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 def _unknown_variables() -> set[str]:
     """`SMARTSTORE_*` variables whose first part names no section."""
-    given = {name for name in os.environ if name.startswith(ENV_PREFIX)} - {CONFIG_VARIABLE}
+    given = {name for name in os.environ if name.startswith(ENV_PREFIX)}
+    given -= {CONFIG_VARIABLE, EVAL_VARIABLE}
     known = set(Settings.model_fields)
     return {n for n in given if n.removeprefix(ENV_PREFIX).lower().split("__")[0] not in known}

@@ -5,6 +5,7 @@ Knows names, types and bounds; opens no model and no corpus. Unknown keys are er
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -57,19 +58,20 @@ class Data(_Section):
 
     Attributes:
         folder: gets `train.jsonl`, `validation.jsonl` and `card.json`.
-        faq: the corpus; `expansions`: other ways of asking, a file or a folder.
+        faq: the corpus; by default the one that the API serves.
+        expansions: other ways of asking, a file or a folder; likewise.
         scope: lines that are off topic or cannot be answered.
         index: a built index to search for hard negatives; empty: one is built in memory.
         embedder: of the index.
         passages: FAQs per prompt, as the API's setting of that name.
         validation_share: share of the FAQs that training never sees.
         limit: at most so many FAQs, in the order of the file.
-        avoid: a folder of `.jsonl` whose lines may appear in no example, where it exists.
+        avoid: a folder of `.jsonl` whose lines may appear in no example; by default SMARTSTORE_EVAL_DIR.
     """
 
     folder: Path
-    faq: Path = Path("configs/faq/sample.jsonl")
-    expansions: Path = Path("configs/expansions")
+    faq: Path = Field(default_factory=lambda: _of_settings("faq", "configs/faq/sample.jsonl"))
+    expansions: Path = Field(default_factory=lambda: _of_settings("expansions", "configs/expansions"))
     scope: Path = Path("configs/scope/train.jsonl")
     index: str = ""
     embedder: str = "e5-small"
@@ -77,8 +79,24 @@ class Data(_Section):
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.05
     limit: Positive | None = None
     mix: Mix = Mix()
-    avoid: Path | None = Path("../shared/eval")
+    avoid: Path | None = Field(default_factory=lambda: _evaluation_folder())
     teacher: Teacher | None = None
+
+
+def _of_settings(name: str, bundled: str) -> Path:
+    """`corpus.NAME` as the API has it: by its variable, by its settings file, else the bundled one."""
+    if told := os.environ.get(f"SMARTSTORE_CORPUS__{name.upper()}"):
+        return Path(told)
+    file = Path(os.environ.get("SMARTSTORE_CONFIG", "configs/app.yaml"))
+    try:
+        return Path(yaml.safe_load(file.read_text(encoding="utf-8"))["corpus"][name])
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return Path(bundled)
+
+
+def _evaluation_folder() -> Path | None:
+    folder = os.environ.get("SMARTSTORE_EVAL_DIR")
+    return Path(folder) if folder else None
 
 
 class Model(_Section):
@@ -101,9 +119,9 @@ class Model(_Section):
 class Lora(_Section):
     """The adapter (Hu et al. 2021, arXiv:2106.09685)."""
 
-    rank: Annotated[int, Field(ge=1, le=512)] = 32
-    alpha: Annotated[float, Field(gt=0)] = 64
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    rank: Annotated[int, Field(ge=1, le=512)] = 16
+    alpha: Annotated[float, Field(gt=0)] = 32
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     targets: tuple[str, ...] = LINEAR
 
 
@@ -123,7 +141,7 @@ class Training(_Section):
     accumulation: Positive = 8
     epochs: Annotated[float, Field(gt=0)] = 2.0
     max_steps: Annotated[int, Field(ge=0)] = 0
-    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
     scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
     warmup_steps: Annotated[int, Field(ge=0)] = 20
     weight_decay: Annotated[float, Field(ge=0)] = 0.0

@@ -53,7 +53,7 @@ def test_repository_has_no_fault() -> None:
         ("configs/k8s/base/worker.yaml", "smartstore_queue_depth}", "smartstore_queue}", "is no metric"),
         ("configs/k8s/base/worker.yaml", "args: [worker]", "args: [wurker]", "no command"),
         ("configs/k8s/base/config.yaml", "SMARTSTORE_TURNS__RUNNER", "SMARTSTORE_RUNNER", "is no setting"),
-        ("configs/k8s/base/kustomization.yaml", "newTag: 0.1.0", "newTag: latest", "has no version"),
+        ("configs/k8s/base/kustomization.yaml", "newTag: 0.2.0", "newTag: latest", "has no version"),
         ("configs/k8s/base/kustomization.yaml", "- worker.yaml", "- wrker.yaml", "is not there"),
         (
             "configs/observability/alerts.yml",

@@ -64,3 +64,17 @@ def test_config_faulty_file_is_one_error(tmp_path: Path, text: str) -> None:
 def test_config_refuses_sharding_over_one_device(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="2 or more"):
         load_config(changed(tmp_path, "device: cpu", "device: cpu\n  fsdp: true"))
+
+
+def test_data_are_of_the_faq_that_the_api_serves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lora = ROOT / "configs" / "finetune" / "qwen3-32b-lora-h200.yaml"
+    monkeypatch.chdir(ROOT)
+    assert load_config(lora).data.faq == Path("configs/faq/sample.jsonl")
+    settings = tmp_path / "app.yaml"
+    settings.write_text("corpus:\n  faq: /srv/faq.csv\n", encoding="utf-8")
+    monkeypatch.setenv("SMARTSTORE_CONFIG", str(settings))
+    assert load_config(lora).data.faq == Path("/srv/faq.csv")
+    monkeypatch.setenv("SMARTSTORE_CORPUS__FAQ", "/srv/mine.pkl")
+    monkeypatch.setenv("SMARTSTORE_EVAL_DIR", "/srv/cases")
+    data = load_config(lora).data
+    assert (data.faq, data.avoid) == (Path("/srv/mine.pkl"), Path("/srv/cases"))

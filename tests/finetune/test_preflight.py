@@ -39,7 +39,7 @@ def test_preflight_accepts_the_shipped_configurations(
 ) -> None:
     monkeypatch.chdir(ROOT)
     assert preflight.main(["--config", str(CONFIGS / f"{name}.yaml")]) == 0
-    assert "32.76 B parameters, 268.4 M of them trained" in capsys.readouterr().out
+    assert "32.76 B parameters, 134.2 M of them trained" in capsys.readouterr().out
 
 
 def test_preflight_refuses_bf16_on_80_gb_and_says_what_would_help() -> None:
