@@ -169,7 +169,7 @@ async def open_engine(
             conversation = Conversation(
                 context=ContextResolver(searcher, scope=scope),
                 scope=scope,
-                followups=FollowUps(searcher, searcher.index, scope=scope),
+                followups=FollowUps(searcher, scope=scope),
                 providers=providers,
                 rewriter=_rewriter(settings, providers),
                 system=load_system_prompt(),

@@ -157,7 +157,6 @@ class ConversationSettings(_Section):
 
     history_turns: int = Field(6, ge=0)
     passages: int = Field(4, ge=1, le=20)
-    suggestions: int = Field(3, ge=0, le=3)
     max_answer_tokens: int = Field(700, ge=16)
     rewrite_timeout_s: float = Field(
         3.0, ge=0, description="how long an LLM may take to read a follow-up; 0 leaves it to the rule"

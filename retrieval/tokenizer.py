@@ -44,10 +44,6 @@ class KoreanTokenizer:
                 found.extend(_WORD.findall(morpheme.form.lower()))
         return tuple(found) or tuple(_WORD.findall(text.lower()))
 
-    def warm_up(self) -> None:
-        """Loads the model now instead of at the first question."""
-        self.tokens("준비")
-
     @cached_property
     def _kiwi(self) -> Any:
         from kiwipiepy import Kiwi

@@ -15,10 +15,11 @@ import hmac
 import json
 import secrets
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, cast, get_args
+
+from cachetools import LRUCache
 
 from api.errors import InvalidRequest, NotFound, StateUnavailable
 from api.state.connection import State
@@ -76,8 +77,8 @@ class Keys:
         self._state = state
         self._admin = Key("k_admin", "settings", frozenset(SCOPES)) if admin_secret else None
         self._admin_digest = _digest(admin_secret)
-        self._known: OrderedDict[str, tuple[float, Key | None]] = OrderedDict()
-        self._looked: OrderedDict[str, tuple[float, bool]] = OrderedDict()
+        self._known: LRUCache[str, tuple[float, Key | None]] = LRUCache(_REMEMBERED)
+        self._looked: LRUCache[str, tuple[float, bool]] = LRUCache(_REMEMBERED)
 
     async def create(
         self, name: str, scopes: frozenset[Scope], *, per_minute: int = 0, concurrent_turns: int = 0
@@ -164,16 +165,10 @@ class Keys:
             except StateUnavailable:
                 return True
             self._looked[key.id] = looked
-            self._looked.move_to_end(key.id)
-            while len(self._looked) > _REMEMBERED:
-                self._looked.popitem(last=False)
         return looked[1]
 
     def _remember(self, digest: str, key: Key | None) -> None:
         self._known[digest] = time.monotonic(), key
-        self._known.move_to_end(digest)
-        while len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
 
     async def _read(self, key_id: str) -> tuple[Key, str] | None:
         record: Any = await self._state.call(self._state.redis.hgetall(self._key(key_id)))

@@ -157,15 +157,7 @@ def _corpus(settings: Settings, faq: Path | None, expansions: Path | None) -> He
                     bar.update(int(done / total * len(views)) - bar.pos)
 
             made = prepare(views, embedder, tokenizer, Known(), progress)
-        rows = IndexRows(
-            keys=tuple(view.key for view in views),
-            faq_ids=tuple(view.faq_id for view in views),
-            views=tuple(view.view for view in views),
-            dense=made.vectors.dense,
-            tokens=made.tokens,
-            sparse=made.vectors.sparse,
-            faqs=dict(corpus.by_id),
-        )
+        rows = IndexRows.of(views, vectors=made.vectors, tokens=made.tokens, faqs=dict(corpus.by_id))
     return held_out(rows, known, embedder, tokenizer, Ranker.load(embedder=embedder.name))
 
 

@@ -8,11 +8,11 @@ the memory of a session and the search; does not know events, storage or how a v
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 from threading import Lock
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from api.conversation.memory import Memory, RememberedTurn
@@ -84,7 +84,7 @@ class ContextResolver:
         self._searcher = searcher
         self._scope = scope or ScopeClassifier.load()
         self._gate = gate or DependenceGate.load()
-        self._topics: OrderedDict[str, tuple[IndexQuery, NDArray[np.float32]]] = OrderedDict()
+        self._topics: LRUCache[str, tuple[IndexQuery, NDArray[np.float32]]] = LRUCache(_KEPT_TOPICS)
         self._lock = Lock()
 
     def resolve(self, question: str, memory: Memory) -> Resolution:
@@ -176,17 +176,14 @@ class ContextResolver:
         """The topic as a query; kept, because the next turns ask for it again."""
         key = f"{self._searcher.embedder.name}\0{text}"
         with self._lock:
-            if key in self._topics:
-                self._topics.move_to_end(key)
-                return self._topics[key]
+            if (topic := self._topics.get(key)) is not None:
+                return topic
         embedded = self._searcher.embedder.embed_queries([text])
         sparse = embedded.sparse[0] if embedded.sparse else None
         query = IndexQuery(text, embedded.dense[0], self._searcher.tokenizer.tokens(text), sparse)
         meaning = embedded.dense[0] if embedded.plain is None else embedded.plain[0]
         with self._lock:
             self._topics[key] = query, meaning
-            while len(self._topics) > _KEPT_TOPICS:
-                self._topics.popitem(last=False)
         return query, meaning
 
 

@@ -9,17 +9,17 @@ know how a suggestion is shown or stored.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from itertools import chain, zip_longest
 from pathlib import Path
 from threading import Lock
 
+from cachetools import LRUCache
+
 from api.conversation.memory import Memory
 from api.conversation.offers import offer_text
 from api.events import Suggestion
 from retrieval.corpus.faq import Faq
-from retrieval.index.base import FaqIndex
 from retrieval.scope.classifier import SCOPE_DIR, ScopeClassifier, ScopeVerdict
 from retrieval.search import Searcher, SearchResult
 
@@ -40,17 +40,15 @@ class FollowUps:
     def __init__(
         self,
         searcher: Searcher,
-        index: FaqIndex,
         *,
         scope: ScopeClassifier | None = None,
         openings: Path = SCOPE_DIR / "openings.txt",
     ) -> None:
-        """Takes the search; `index` serves until the searcher's own index moves on."""
         self._searcher = searcher
         self._scope = scope or ScopeClassifier.load()
         lines = openings.read_text(encoding="utf-8").splitlines()
         self._openings = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
-        self._found: OrderedDict[tuple[str, str], tuple[tuple[Faq, ...], bool]] = OrderedDict()
+        self._looked_up: LRUCache[tuple[str, str], tuple[tuple[Faq, ...], bool]] = LRUCache(_KEPT)
         self._lock = Lock()
 
     def suggest(
@@ -113,28 +111,25 @@ class FollowUps:
         """What `text` finds, and whether it is judged answerable; remembered."""
         key = (self._searcher.index.fingerprint, text)
         with self._lock:
-            if key in self._found:
-                self._found.move_to_end(key)
-                return self._found[key]
+            if (known := self._looked_up.get(key)) is not None:
+                return known
         result = self._searcher.search(text, limit=_NEIGHBOURS)
         answered = self._scope.judge(text, result, followup=False).verdict == "answered"
-        found = (tuple(hit.faq for hit in result.hits), answered)
+        looked_up = (tuple(hit.faq for hit in result.hits), answered)
         with self._lock:
-            self._found[key] = found
-            while len(self._found) > _KEPT:
-                self._found.popitem(last=False)
-        return found
+            self._looked_up[key] = looked_up
+        return looked_up
 
     @property
     def remembered(self) -> int:
         """How many look-ups are remembered."""
         with self._lock:
-            return len(self._found)
+            return len(self._looked_up)
 
     def remembers(self, text: str) -> bool:
         """True where `look_up` needs no search."""
         with self._lock:
-            return (self._searcher.index.fingerprint, text) in self._found
+            return (self._searcher.index.fingerprint, text) in self._looked_up
 
 
 class _Budget:

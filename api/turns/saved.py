@@ -15,7 +15,6 @@ from api.events import FinishReason, Source, Suggestion, TurnCompleted, TurnFail
 
 TurnStatus = Literal["queued", "running", "completed", "stopped", "failed"]
 SESSION_ID = re.compile(r"s_[A-Za-z0-9_-]{24}")
-TURN_ID = re.compile(r"t_[A-Za-z0-9_-]{24}")
 
 
 def new_session_id() -> str:

@@ -125,11 +125,6 @@ class Sessions:
         texts = await self._turns(keys=keys, args=[limit or self._max_turns])
         return [SavedTurn.model_validate_json(text) for text in texts if text]
 
-    async def load_memory(self, session_id: str, limit: int) -> Memory:
-        """The last `limit` answered turns, oldest first."""
-        # Failed and running turns are skipped, hence the margin.
-        return memory_of(await self.turns(session_id, limit=limit * 2 + 8), limit)
-
     def _keys(self, session_id: str) -> tuple[str, str, str, str]:
         key = self._state.key
         return (

@@ -42,15 +42,7 @@ def open_search(
 
     views = view_texts(corpus.faqs, expansions)
     prepared = prepare(views, embedder, tokenizer, Known(), progress)
-    rows = IndexRows(
-        keys=tuple(view.key for view in views),
-        faq_ids=tuple(view.faq_id for view in views),
-        views=tuple(view.view for view in views),
-        dense=prepared.vectors.dense,
-        tokens=prepared.tokens,
-        sparse=prepared.vectors.sparse,
-        faqs=corpus.by_id,
-    )
+    rows = IndexRows.of(views, vectors=prepared.vectors, tokens=prepared.tokens, faqs=corpus.by_id)
     name = fingerprint(corpus.faqs, expansions, embedder=embedder.name, tokenizer=tokenizer.version)
     ranker = Ranker.load(embedder=embedder.name)
     return Searcher(MemoryIndex(rows, fingerprint=name), embedder, tokenizer, ranker)

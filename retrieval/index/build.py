@@ -251,12 +251,4 @@ def _check(store: MilvusStore, info: BuildInfo, views: Sequence[ViewText], prepa
 
 
 def _columns(views: Sequence[ViewText], prepared: Prepared, corpus: Corpus) -> IndexRows:
-    return IndexRows(
-        keys=tuple(view.key for view in views),
-        faq_ids=tuple(view.faq_id for view in views),
-        views=tuple(view.view for view in views),
-        dense=prepared.vectors.dense,
-        tokens=prepared.tokens,
-        sparse=prepared.vectors.sparse,
-        faqs=corpus.by_id,
-    )
+    return IndexRows.of(views, vectors=prepared.vectors, tokens=prepared.tokens, faqs=corpus.by_id)

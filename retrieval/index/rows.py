@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.corpus.faq import Faq
+from retrieval.embedders.base import Embeddings
 from retrieval.errors import IndexMismatch
 from retrieval.index.base import View
 
@@ -76,6 +77,26 @@ class IndexRows:
     tokens: tuple[tuple[str, ...], ...]
     sparse: tuple[dict[int, float], ...] | None
     faqs: Mapping[str, Faq]
+
+    @classmethod
+    def of(
+        cls,
+        views: Sequence[ViewText],
+        *,
+        vectors: Embeddings,
+        tokens: tuple[tuple[str, ...], ...],
+        faqs: Mapping[str, Faq],
+    ) -> IndexRows:
+        """The rows of `views`, with the vectors and terms of each, in their order."""
+        return cls(
+            keys=tuple(view.key for view in views),
+            faq_ids=tuple(view.faq_id for view in views),
+            views=tuple(view.view for view in views),
+            dense=vectors.dense,
+            tokens=tokens,
+            sparse=vectors.sparse,
+            faqs=faqs,
+        )
 
 
 def view_texts(faqs: Iterable[Faq], expansions: Mapping[str, Sequence[str]]) -> list[ViewText]:

@@ -29,13 +29,10 @@ def rank_texts(searcher: Searcher, query: str, texts: Sequence[str]) -> list[tup
     faqs = [_as_faq(n, text) for n, text in enumerate(texts)]
     views = view_texts(faqs, {})
     vectors = embedder.embed_passages([view.embedded for view in views])
-    rows = IndexRows(
-        keys=tuple(view.key for view in views),
-        faq_ids=tuple(view.faq_id for view in views),
-        views=tuple(view.view for view in views),
-        dense=vectors.dense,
+    rows = IndexRows.of(
+        views,
+        vectors=vectors,
         tokens=tuple(tokenizer.tokens(view.text) for view in views),
-        sparse=vectors.sparse,
         faqs={faq.id: faq for faq in faqs},
     )
     statistics = _statistics(searcher, rows)

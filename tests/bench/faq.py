@@ -77,7 +77,7 @@ def steps(asked: list[str]) -> dict[str, float]:
 
     searcher = open_searcher(load_settings())
     resolver, scope = ContextResolver(searcher), ScopeClassifier.load()
-    followups, provider = FollowUps(searcher, searcher.index), Extractive(searcher.tokenizer)
+    followups, provider = FollowUps(searcher), Extractive(searcher.tokenizer)
     system, spent, runner = load_system_prompt(), dict[str, list[float]](), asyncio.Runner()
 
     def timed(step: str, action: Callable[[], T]) -> T:

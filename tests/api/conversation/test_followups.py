@@ -31,7 +31,7 @@ def searcher(data_dir: Path) -> Searcher:
 
 @pytest.fixture(scope="module")
 def followups(searcher: Searcher) -> FollowUps:
-    return FollowUps(searcher, searcher.index)
+    return FollowUps(searcher)
 
 
 def _offered(
@@ -99,7 +99,7 @@ def test_followups_never_pad(searcher: Searcher, followups: FollowUps) -> None:
 
 
 def test_followups_search_nothing_twice(searcher: Searcher) -> None:
-    followups = FollowUps(searcher, searcher.index)
+    followups = FollowUps(searcher)
     first = _offered(searcher, followups, QUESTIONS[0])
     known = followups.remembered
     assert known > 0

@@ -48,7 +48,7 @@ async def talking(server: Upstream, searcher: Searcher, *path: str) -> AsyncIter
         yield Conversation(
             context=ContextResolver(searcher),
             scope=ScopeClassifier.load(),
-            followups=FollowUps(searcher, searcher.index),
+            followups=FollowUps(searcher),
             providers=providers,
             rewriter=QuestionRewriter(providers, timeout_s=0.4),
             system="FAQ로만 답하세요.",

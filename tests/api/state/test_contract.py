@@ -12,6 +12,7 @@ from api.state.connection import State
 from api.turns.event_log import LeaseLost
 from api.turns.runners.base import TurnRequest
 from api.turns.saved import SavedTurn, new_session_id, new_turn_id, now
+from api.turns.sessions import memory_of
 from tests.api.turns.turn_kit import ANSWER, OWNER, ScriptedConversation, process
 
 
@@ -30,7 +31,7 @@ async def test_turn_runs_replays_and_is_saved(state: State) -> None:
         assert await one.events(turn_id, after=9) == []
         [saved] = await one.turns.history(session.session_id, owner=OWNER)
         assert (saved.answer, saved.status, saved.sources[0].faq_id) == (ANSWER, "completed", "faq-7")
-        memory = await one.sessions.load_memory(session.session_id, 5)
+        memory = memory_of([saved], 5)
         assert memory.turns[0].answered == ("faq-7",)
         assert memory.turns[0].suggested == ("faq-8",)
 

@@ -16,6 +16,7 @@ from api.turns.answering import Answering
 from api.turns.run import RunLimits, run_turn
 from api.turns.runners.base import TurnRequest
 from api.turns.saved import new_turn_id
+from api.turns.sessions import memory_of
 from tests.api.turns.turn_kit import ANSWER, OWNER, PIECES, Process, ScriptedConversation, process
 
 
@@ -131,7 +132,7 @@ async def test_error_of_the_conversation_becomes_the_closing_event(embedded_stat
             assert "비밀" not in final.message
         turns = await one.turns.history(session.session_id, owner=OWNER)
         assert {turn.status for turn in turns} == {"failed"}
-        assert (await one.sessions.load_memory(session.session_id, 9)).turns == ()
+        assert memory_of(turns, 9).turns == ()
 
 
 async def test_saved_text_is_the_text_that_was_shown(embedded_state: State) -> None:

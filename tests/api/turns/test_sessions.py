@@ -5,7 +5,7 @@ from __future__ import annotations
 from api.events import Source, TurnCompleted
 from api.state.connection import State
 from api.turns.saved import SavedTurn, new_turn_id, now
-from api.turns.sessions import Sessions
+from api.turns.sessions import Sessions, memory_of
 
 
 def answered(question: str, *, turn_id: str = "", answer: str = "네, 됩니다[1].") -> SavedTurn:
@@ -33,9 +33,9 @@ async def test_sessions_keep_a_bounded_number_of_turns(embedded_state: State) ->
     assert [turn.question for turn in await wider.turns(session_id)] == ["질문 2", "질문 3", "질문 4"]
     kept = [await sessions.saved_turn(session_id, turn_id) for turn_id in asked]
     assert [turn is not None for turn in kept] == [False, False, True, True, True]
-    memory = await sessions.load_memory(session_id, 2)
+    memory = memory_of(await sessions.turns(session_id), 2)
     assert [turn.question for turn in memory.turns] == ["질문 3", "질문 4"]
-    assert (await sessions.load_memory(session_id, 0)).turns == ()
+    assert memory_of(await sessions.turns(session_id), 0).turns == ()
 
 
 async def test_sessions_keep_the_order_of_asking(embedded_state: State) -> None:
@@ -45,7 +45,7 @@ async def test_sessions_keep_the_order_of_asking(embedded_state: State) -> None:
     await sessions.save_turn(session_id, SavedTurn(turn_id=slow, question="먼저", started_at=now()))
     await sessions.save_turn(session_id, SavedTurn(turn_id=quick, question="나중", started_at=now()))
     await sessions.save_turn(session_id, answered("나중", turn_id=quick))
-    assert [turn.question for turn in (await sessions.load_memory(session_id, 5)).turns] == ["나중"]
+    assert [turn.question for turn in memory_of(await sessions.turns(session_id), 5).turns] == ["나중"]
     await sessions.save_turn(session_id, answered("먼저", turn_id=slow))
     assert [turn.question for turn in await sessions.turns(session_id)] == ["먼저", "나중"]
 
