@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from api.evaluation.rows import CasesError, json_rows, text_of, texts_of
-from retrieval.corpus.segments import split_sentences
+from retrieval.corpus.sentences import split_sentences
 from retrieval.prompt import LEFT_OUT
 from retrieval.quoting.citations import CITATION, strip_citations
 

@@ -1,6 +1,6 @@
 """The grammar of one line of a cleaned answer: indent, marker, text.
 
-Shared by cleaning, which writes such lines, and segments, which read them. Knows no site and no FAQ.
+Shared by cleaning, which writes such lines, and quoting, which reads them. Knows no site and no FAQ.
 """
 
 from __future__ import annotations

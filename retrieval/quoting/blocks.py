@@ -16,7 +16,7 @@ from textwrap import wrap
 from typing import Literal
 
 from retrieval.corpus.list_markers import HEADING_MAX, Line, is_title, parse_line
-from retrieval.corpus.segments import split_sentences
+from retrieval.corpus.sentences import split_sentences
 
 Role = Literal["text", "list", "remark", "table"]
 
@@ -188,7 +188,7 @@ class _Reader:
             block = self.blocks[index]
             if block.head != self._head:
                 return None
-            if _number(block) == number - 1:
+            if number in _numbers(block):
                 block.lines += [line for one in self.blocks[index + 1 :] for line in one.lines]
                 del self.blocks[index + 1 :]
                 self._label = ""
@@ -201,15 +201,18 @@ class _Reader:
             return True
         if _is_row(line):
             return block.role in ("list", "table")
-        number = _number(block)
         following = next((one for one in rest if one.kind == "step" or _is_heading(one, ())), None)
-        return bool(number and following and _value(following.marker) == number + 1)
+        return following is not None and _value(following.marker) in _numbers(block)
 
 
-def _number(block: Block) -> int:
-    """The number of the block's last step of the first level; 0 without steps."""
-    steps = [parse_line(text) for text in block.lines if not text.startswith(" ")]
-    return next((_value(step.marker) for step in reversed(steps) if step.kind == "step"), 0)
+def _numbers(block: Block) -> set[int]:
+    """The numbers with which the block's steps could go on, one for each level that is not closed."""
+    last: dict[int, int] = {}
+    for line in map(parse_line, block.lines):
+        if line.kind == "step":
+            last = {level: number for level, number in last.items() if level < line.indent}
+            last[line.indent] = _value(line.marker)
+    return {number + 1 for number in last.values()}
 
 
 def _value(marker: str) -> int:
@@ -230,9 +233,9 @@ def _is_heading(line: Line, rest: Sequence[Line]) -> bool:
             return True
         case "heading":
             return short and bool(rest) and following.kind != "heading"
-        case "step":  # named like a section: what it governs stands below it
-            sibling = following.kind == "step" and _value(following.marker) == _value(line.marker) + 1
-            return bool(rest) and not sibling and (named or line.text.endswith("?"))
+        case "step":  # named like a section, with steps of its own
+            nested = following.kind == "step" and _value(following.marker) == 1
+            return bool(rest) and (line.text.endswith("?") or (named and nested))
         case "":
             first = following.kind == "bullet" or (following.kind == "step" and _value(following.marker) <= 1)
             return is_title(line.text) or (short and (first or named))

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from retrieval.corpus.list_markers import parse_line
 from retrieval.prompt import ALL_SHOWN, CONTINUED, LEFT_OUT, Passage
 from retrieval.quoting.blocks import Block, split_blocks
-from retrieval.quoting.choose import MOST_CHARS, choose, cut, flat, size
+from retrieval.quoting.choose import MOST_CHARS, choose, cut, flat, relevance, size
 from retrieval.tokenizer import KoreanTokenizer
 
 # A second FAQ is quoted where it has this share of the question's words and the first has none of them.
-_LACKS = 0.4
+_LACKS, _ADDED_CHARS = 0.3, 300
 
 
 def compose(
@@ -55,9 +55,24 @@ def compose(
         pieces[0] = (
             f"{first.faq.body_question}\n{pieces[0]}"  # an answer does not begin with an item of a list
         )
+    if added := _addition(question, terms, passages):
+        pieces += _pieces(added, passages[1].n, gap="\n")
     if _lines(chosen) != _lines(blocks):
         pieces.append(f"\n\n{LEFT_OUT} [{first.n}]")
     return pieces
+
+
+def _addition(question: str, terms: Sequence[str], passages: Sequence[Passage]) -> list[Block]:
+    """The best block of the second passage, where it has enough of the words that the first lacks."""
+    if len(passages) < 2:
+        return []
+    first, second = (flat(f"{one.faq.question} {one.faq.answer}") for one in passages[:2])
+    if sum(term in second and term not in first for term in terms) < _LACKS * max(1, len(terms)):
+        return []
+    blocks = split_blocks(passages[1].faq.answer)
+    scores = relevance(blocks, question, terms, passages[1].faq.body_question)
+    best = blocks[max(range(len(blocks)), key=scores.__getitem__)]
+    return [best] if size([best]) <= _ADDED_CHARS and not best.open else []
 
 
 def _rest(blocks: Sequence[Block], shown: str, n: int) -> list[str]:
@@ -94,7 +109,9 @@ def _pieces(chosen: Sequence[Block], n: int, gap: str = "") -> Iterator[str]:
 
 
 def _text(block: Block) -> str:
-    """The block's lines; sentences that lean on one another stand on one line."""
+    """The block's lines; sentences that lean on one another, and cells without rows, stand on one line."""
+    if block.role == "table" and "|" not in block.lines[0]:
+        return " / ".join(block.lines)
     text = block.lines[0]
     for line in block.lines[1:]:
         text += f"{' ' if block.role == 'text' and not parse_line(line).marker else chr(10)}{line}"
