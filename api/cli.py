@@ -43,13 +43,12 @@ def _root(
 
 
 def _mount() -> None:
-    from api.channels.mcp import command as mcp
     from api.commands import (
         bench,
         chat,
+        corpus,
         demo,
         evaluate,
-        expand,
         index,
         keys,
         search,
@@ -64,15 +63,15 @@ def _mount() -> None:
     app.command("chat")(chat.chat)
     app.command("bench")(bench.bench)
     app.add_typer(index.app, name="index")
+    app.add_typer(corpus.app, name="corpus")
     app.add_typer(keys.app, name="keys")
     app.add_typer(adapters.app, name="adapters")
     app.command("worker")(worker.worker)
     app.add_typer(worker.turns, name="turns")
     app.command("search")(search.search)
     app.add_typer(evaluate.app, name="eval")
-    app.command("expand")(expand.expand)
+    app.command("expand")(corpus.expand)
     app.command("demo")(demo.demo)
-    app.command("mcp")(mcp.mcp)
     app.command("calibrate")(train.calibrate)
     app.command("train-ranker")(train.train_ranker)
     app.command("settings")(settings.show)

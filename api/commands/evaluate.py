@@ -192,9 +192,8 @@ def ablation(
     from api.evaluation.ablation import measure_ablation, table, write_section
     from api.evaluation.retrieval import check_gold, read_retrieval_cases
     from api.indexing.build import embedder_of
+    from api.indexing.corpus import open_corpus
     from api.settings import load_settings
-    from retrieval.corpus.expansions import read_expansions
-    from retrieval.corpus.faq import read_corpus
     from retrieval.embedders.adapter import AdaptedEmbedder
     from retrieval.ranking.ranker import Ranker
     from retrieval.tokenizer import KoreanTokenizer
@@ -202,9 +201,8 @@ def ablation(
     from retrieval.training.run import file_name
 
     rows, settings = read_retrieval_cases(cases), load_settings()
-    corpus = read_corpus(faq or settings.path(settings.corpus.faq))
+    corpus, known = open_corpus(settings, faq, expansions)
     check_gold(rows, corpus.by_id, cases)
-    known = read_expansions(expansions or settings.path(settings.corpus.expansions))
     embedder = embedder_of(settings)
     base, adapter = (
         (embedder.inner, embedder.adapter) if isinstance(embedder, AdaptedEmbedder) else (embedder, None)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Build, look at and roll back the FAQ index.", no_args_is_help=True)
 Faq = Annotated[
-    Path | None, typer.Option("--faq", help="FAQ file (.pkl, .jsonl, .csv); the settings' one by default.")
+    Path | None,
+    typer.Option("--faq", help=".pkl, .jsonl, .csv or .xlsx; the settings' one by default."),
 ]
 Expansions = Annotated[
     Path | None, typer.Option(help="File or folder with other ways of asking; the settings' one by default.")
@@ -26,6 +27,7 @@ def build(faq: Faq = None, expansions: Expansions = None) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+    from api.commands.corpus import tell
     from api.indexing.build import build_from_settings
     from api.indexing.named import check_same_corpus, remember
     from api.settings import load_settings
@@ -50,8 +52,7 @@ def build(faq: Faq = None, expansions: Expansions = None) -> None:
             markup=False,
             soft_wrap=True,
         )
-    for title in corpus.duplicates:
-        console.print(f"duplicate question, kept once: {title}", markup=False)
+    tell(corpus)
     if report.unchanged:
         console.print(f"index is current: {report.info.faqs} FAQs, {report.info.fingerprint}")
         return

@@ -38,9 +38,9 @@ def train_ranker(
     from rich.console import Console
 
     from api.indexing.build import embedder_of
+    from api.indexing.corpus import open_corpus
     from api.settings import CONFIGS, load_settings
     from retrieval.corpus.expansions import read_expansions
-    from retrieval.corpus.faq import read_corpus
     from retrieval.embedders.adapter import AdaptedEmbedder
     from retrieval.errors import CorpusError
     from retrieval.tokenizer import KoreanTokenizer
@@ -48,8 +48,7 @@ def train_ranker(
     from retrieval.training.run import file_name, train
 
     console, settings = Console(), load_settings()
-    corpus = read_corpus(faq or settings.path(settings.corpus.faq))
-    known = read_expansions(expansions or settings.path(settings.corpus.expansions))
+    corpus, known = open_corpus(settings, faq, expansions)
     embedder = embedder_of(settings)
     base = embedder.inner if isinstance(embedder, AdaptedEmbedder) else embedder
     written = queries or CONFIGS / "ranking" / "queries.jsonl"
@@ -136,16 +135,14 @@ def calibrate(
 
 def _corpus(settings: Settings, faq: Path | None, expansions: Path | None) -> HeldOut:
     from api.indexing.build import embedder_of
-    from retrieval.corpus.expansions import read_expansions
-    from retrieval.corpus.faq import read_corpus
+    from api.indexing.corpus import open_corpus
     from retrieval.index.prepare import Known, prepare
     from retrieval.index.rows import IndexRows, view_texts
     from retrieval.ranking.ranker import Ranker
     from retrieval.tokenizer import KoreanTokenizer
     from retrieval.training.held_out import held_out
 
-    corpus = read_corpus(faq or settings.path(settings.corpus.faq))
-    known = read_expansions(expansions or settings.path(settings.corpus.expansions))
+    corpus, known = open_corpus(settings, faq, expansions)
     embedder, tokenizer = embedder_of(settings), KoreanTokenizer()
     views = view_texts(corpus.faqs, known)
     rows = _indexed(settings, embedder.name, tokenizer.version, [view.key for view in views])

@@ -17,7 +17,6 @@ from api.conversation.memory import Memory, RememberedTurn
 from api.evaluation.rows import CasesError
 from api.events import Delta, QuestionRewritten, Sources, Suggestion, Suggestions, TurnCompleted, Verdict
 from api.turns.runners.base import TurnRequest
-from api.turns.transcript import Transcript
 from retrieval.training.metrics import percentile
 
 
@@ -76,11 +75,10 @@ async def play(conversation: Conversation, question: str, memory: Memory, *, pro
     """Asks `question` with `memory` before it. Raises `ApiError` where no answer is possible."""
     request = TurnRequest("evaluation", "evaluation", question, provider)
     standalone, sources, suggestions = question, Sources(sources=()), Suggestions(suggestions=())
-    completed, transcript = TurnCompleted(verdict="not_found"), Transcript(request)
+    completed = TurnCompleted(answer="", verdict="not_found")
     started, first_s = time.perf_counter(), None
     async with aclosing(conversation.answer(request, memory)) as events:
         async for event in events:
-            transcript.add(event)
             match event:
                 case Delta() if first_s is None:
                     first_s = time.perf_counter() - started
@@ -99,7 +97,7 @@ async def play(conversation: Conversation, question: str, memory: Memory, *, pro
         question,
         standalone,
         completed.verdict,
-        transcript.text,
+        completed.answer,
         tuple(ids.values()),
         tuple(dict.fromkeys(ids[n] for n in completed.citations if n in ids)),
         suggestions.suggestions,

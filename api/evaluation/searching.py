@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.indexing.build import embedder_of
+from api.indexing.corpus import open_corpus
 from api.settings import Settings
-from retrieval.corpus.expansions import read_expansions
-from retrieval.corpus.faq import Corpus, read_corpus
+from retrieval.corpus.faq import Corpus
 from retrieval.index.build import build_index
 from retrieval.index.opening import current_fingerprint
 from retrieval.index.prepare import Progress
@@ -42,8 +42,7 @@ def measured(
         CorpusError: a file cannot be used.
         IndexUnavailable: Milvus failed.
     """
-    corpus = read_corpus(faq or settings.path(settings.corpus.faq))
-    known = read_expansions(expansions or settings.path(settings.corpus.expansions))
+    corpus, known = open_corpus(settings, faq, expansions)
     embedder, tokenizer = embedder_of(settings), KoreanTokenizer()
     name = fingerprint(corpus.faqs, known, embedder=embedder.name, tokenizer=tokenizer.version)
     token = settings.index.token.get_secret_value()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from api.indexing.corpus import open_corpus
 from api.settings import Settings
-from retrieval.corpus.expansions import read_expansions
-from retrieval.corpus.faq import Corpus, read_corpus
+from retrieval.corpus.faq import Corpus
 from retrieval.embedders.base import Embedder
 from retrieval.embedders.factory import open_embedder
 from retrieval.index.build import BuildReport, build_index
@@ -42,8 +42,7 @@ def build_from_settings(
         CorpusError: a file cannot be used.
         IndexUnavailable: Milvus failed.
     """
-    corpus = read_corpus(faq or settings.path(settings.corpus.faq))
-    known = read_expansions(expansions or settings.path(settings.corpus.expansions))
+    corpus, known = open_corpus(settings, faq, expansions)
     report = build_index(
         corpus,
         known,

@@ -60,13 +60,13 @@ def _rollback(settings: Settings) -> dict[str, Any]:
 async def _expand(request: Expand, settings: Settings) -> dict[str, Any]:
     from api.expansion.file import ExpansionFile
     from api.expansion.writing import write_expansions
+    from api.indexing.corpus import corpus_of
     from api.providers.factory import open_providers
-    from retrieval.corpus.faq import read_corpus
     from retrieval.tokenizer import KoreanTokenizer
 
     if request.provider not in settings.providers.endpoints:
         raise InvalidRequest(f"provider '{request.provider}'에는 질문을 쓸 모델이 없습니다.")
-    corpus = read_corpus(settings.path(settings.corpus.faq))
+    corpus = corpus_of(settings)
     out = settings.path(settings.data_dir) / "expansions" / f"{request.provider}.jsonl"
     lines = _Lines()
     with ExpansionFile(out) as file:

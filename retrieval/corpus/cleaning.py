@@ -68,6 +68,12 @@ def clean_answer(raw: str) -> CleanAnswer:
     return CleanAnswer(body, tuple(dict.fromkeys(item for item in kept if item)))
 
 
+def tidy_answer(raw: str) -> CleanAnswer:
+    """An answer that nobody crawled, without invisible characters and needless blanks; its lines stay."""
+    lines = (line.rstrip() for line in _readable_characters(raw).replace("\xa0", " ").split("\n"))
+    return CleanAnswer(re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n"), ())
+
+
 def _readable_characters(raw: str) -> str:
     text = raw.replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\u2029", "\n")
     text = _CONTROL.sub(" ", _INVISIBLE.sub("", text))

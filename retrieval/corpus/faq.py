@@ -14,8 +14,18 @@ from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
-from retrieval.corpus.cleaning import clean_answer, clean_title
-from retrieval.corpus.rows import Row, read_bytes, read_rows
+from retrieval.corpus.cleaning import clean_answer, clean_title, tidy_answer
+from retrieval.corpus.rows import (
+    MAX_CHARS,
+    MAX_ROWS,
+    Faults,
+    Row,
+    composed,
+    jsonl_rows,
+    pickle_rows,
+    read_bytes,
+)
+from retrieval.corpus.tables import csv_rows, xlsx_rows
 from retrieval.errors import CorpusError
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -33,7 +43,7 @@ class Faq:
         answer: cleaned, in lines, see `cleaning.clean_answer`.
         categories: the leading bracket tags, or those the file gives.
         related: related questions and keywords, as the site lists them.
-        title: the question exactly as in the file.
+        title: the question as in the file, composed (NFC).
     """
 
     id: str
@@ -49,6 +59,20 @@ class Faq:
         return _split_tags(self.question)[1]
 
 
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A question that occurred again; its second answer is not served."""
+
+    question: str
+    kept: str
+    left_out: str
+    differs: bool
+
+    def __str__(self) -> str:
+        answers = "with another answer" if self.differs else "with the same answer"
+        return f"{self.question} ({self.kept} is kept; {self.left_out}, {answers}, is left out)"
+
+
 @dataclass(frozen=True)
 class Corpus:
     """The FAQs of one file.
@@ -58,12 +82,14 @@ class Corpus:
         duplicates: questions that occurred again and were left out.
         source: the file.
         fingerprint: 32 hex digits over ids, questions and answers in order.
+        ignored: names of columns that mean nothing here.
     """
 
     faqs: tuple[Faq, ...]
-    duplicates: tuple[str, ...]
+    duplicates: tuple[Duplicate, ...]
     source: Path
     fingerprint: str
+    ignored: tuple[str, ...] = ()
 
     @cached_property
     def by_id(self) -> Mapping[str, Faq]:
@@ -93,48 +119,67 @@ def faq_id(question: str) -> str:
     return hashlib.blake2b(normal.encode(), digest_size=6).hexdigest()
 
 
-def read_corpus(path: Path, *, max_bytes: int = MAX_BYTES) -> Corpus:
-    """Reads and cleans a FAQ file.
+def read_corpus(path: Path, *, max_bytes: int = MAX_BYTES, clean: bool | None = None) -> Corpus:
+    """Reads a FAQ file.
 
-    `.pkl` is a pickled dict of question to answer, `.jsonl` has `question`, `answer` and optionally
-    `categories` and `related` per line, `.csv` the same as columns, lists separated by `;`. Other keys
-    and columns are ignored.
+    `.pkl` is a pickled dict of question to answer, as crawled. `.jsonl` has `question`, `answer` and
+    optionally `id`, `categories` and `related` per line; `.csv` and `.xlsx` the same as columns, named in
+    English or Korean, lists separated by `;`. Other keys and columns are ignored.
 
     Args:
         path: the file.
         max_bytes: the largest file accepted.
+        clean: whether to take the help site's frame off and to break run-on lines (`cleaning.py`); by
+            default only for a `.pkl`. Other files are taken as they are, but for invisible characters.
 
     Raises:
-        CorpusError: the file cannot be used; the message names the fault and the way out.
+        CorpusError: the file cannot be used; the message names every fault and the way out.
     """
-    rows = read_rows(read_bytes(path, max_bytes), path)
-    faqs: dict[str, Faq] = {}
-    duplicates: list[str] = []
-    for row in rows:
-        faq = _faq(row, path)
+    suffix = path.suffix.lower()
+    readers = {".pkl": pickle_rows, ".pickle": pickle_rows, ".jsonl": jsonl_rows, ".csv": csv_rows,
+               ".tsv": csv_rows, ".xlsx": xlsx_rows}  # fmt: skip
+    data, faults = read_bytes(path, max_bytes), Faults()
+    if suffix not in readers:
+        raise CorpusError(
+            path, f"has an unknown suffix {suffix!r}.", hint="Valid: .pkl, .jsonl, .csv, .xlsx."
+        )
+    rows = readers[suffix](data, path, faults)
+    if len(rows) > MAX_ROWS or sum(len(row.question) + len(row.answer) for row in rows) > MAX_CHARS:
+        raise CorpusError(path, f"unfolds to {len(rows):,} entries, too much to serve.", hint="Split it.")
+    cleaned = suffix in (".pkl", ".pickle") if clean is None else clean
+    faqs: dict[str, tuple[Faq, Row]] = {}
+    duplicates: list[Duplicate] = []
+    for row in map(composed, rows):
+        if (faq := _faq(row, faults, clean=cleaned)) is None:
+            continue
         if faq.id in faqs:
-            duplicates.append(faq.question)
+            kept, first = faqs[faq.id]
+            differs = kept.answer != faq.answer
+            duplicates.append(Duplicate(faq.question, first.place, row.place, differs))
         else:
-            faqs[faq.id] = faq
+            faqs[faq.id] = (faq, row)
+    faults.check(path)
     if not faqs:
         raise CorpusError(path, "holds no FAQ.", hint="It needs at least one question with its answer.")
-    kept = tuple(faqs.values())
-    return Corpus(kept, tuple(duplicates), path, _fingerprint(kept))
+    every = tuple(faq for faq, _ in faqs.values())
+    return Corpus(every, tuple(duplicates), path, _fingerprint(every), tuple(faults.ignored))
 
 
-def _faq(row: Row, path: Path) -> Faq:
+def _faq(row: Row, faults: Faults, *, clean: bool) -> Faq | None:
+    """The FAQ of a row; None, and a fault noted, where it cannot be used."""
     try:
-        id = faq_id(row.question)
-        row.answer.encode()
-        "".join(row.categories + row.related).encode()
-    except UnicodeEncodeError as exc:
-        reason = f"{row.place} holds a lone surrogate, which is no character."
-        raise CorpusError(path, reason, hint="Save the file again from the original text.") from exc
-    question, answer = clean_title(row.question), clean_answer(row.answer)
-    for name, text in (("question", question), ("answer", answer.text)):
-        if not text:
-            reason = f"{row.place}: the {name} is empty."
-            raise CorpusError(path, reason, hint="Fill it in, or leave the entry out.")
+        id = row.id or faq_id(row.question)
+        "".join((row.answer, *row.categories, *row.related)).encode()
+    except UnicodeEncodeError:
+        faults.add(f"{row.place} holds a lone surrogate, which is no character")
+        return None
+    question = clean_title(row.question)
+    answer = clean_answer(row.answer) if clean else tidy_answer(row.answer)
+    empty = [name for name, text in (("question", question), ("answer", answer.text)) if not text]
+    for name in empty:
+        faults.add(f"{row.place}: the {name} is empty")
+    if empty:
+        return None
     given = (clean_title(item) for item in row.related)
     related = tuple(dict.fromkeys(item for item in (*given, *answer.related) if item))
     categories = tuple(filter(None, map(clean_title, row.categories))) or _split_tags(question)[0]

@@ -1,7 +1,7 @@
 """Finds where a crawl ran lines together, and breaks them again.
 
 Works on the raw text, where non-breaking spaces still tell gaps from word spacing. Knows Korean sentence
-ends; list numbers have `number_breaks.py`, boilerplate and links have their own modules too.
+ends and list numbers; boilerplate and links have their own modules.
 
 A rule names positions; one inside a URL, an e-mail address or a `[menu > path]` is left alone, and inside
 parentheses a glued sentence gets a space instead of a line.
@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-
-from retrieval.corpus.number_breaks import number_breaks
 
 _ALARM = re.compile(r"!\.?[ \xa0]?(주의|중요)(?:[.:]|(?=[ \xa0]))")
 _LINK_ARROW = re.compile(r"(?<=가기)[ \xa0]?[>≫]|≫")
@@ -78,6 +76,13 @@ _DIALOGUE = re.compile(r"Q(?<![A-Za-z]Q)\d{0,2}[.)]")
 _AFTER = re.compile(rf"》(?![ \xa0]?{_PARTICLE})|새 창으로 열기\)")
 _AFTER_REMARK = re.compile(rf"(?: ?\xa0[ \xa0]?)?(?!{_PARTICLE})[^\s.,)'\"]")
 
+_LIST_NUMBER = re.compile(r"\d{1,2}[.)]|\(\d{1,2}\)|\d단계(?=\s?[:.])|[①-⑳]")
+_NO_NUMBER_AFTER = re.compile(r"(?:[\d,~/\-:#a-zAQ]|\d\.[ \xa0]?|(?:[a-z]|[A-Z]{2})[ \xa0]|예시[ \xa0]?)$")
+_NUMBER_TEXT = re.compile(r"(?:[ \xa0]|[가-힣\['\"‘“<(A-Z:]|STEP)(?<!\n)")
+_NO_NUMBER_BEFORE = re.compile(r"\s*[~,+)]|번[ \xa0에의을]|[ \xa0]?\d{1,2}\.")
+_NUMBER_OPENS = re.compile(r"(?:^|\n|[.?!]['\"’”)\]]?|[가-힣)][?!]|[》:\]]|\xa0)[ \xa0]*$")
+_NUMBER_GLUED = re.compile(r"[가-힣)'\"’”%>A-Z]$")
+
 
 def break_lines(text: str) -> str:
     """Returns the text with line breaks where lines were run together; other characters stay.
@@ -96,7 +101,7 @@ def break_lines(text: str) -> str:
         for position in _sentence_breaks(text)
         if not shielded[position]
     }
-    for position in (*_mark_breaks(text), *number_breaks(text)):
+    for position in (*_mark_breaks(text), *_number_breaks(text)):
         if not shielded[position] and not bracketed[position]:
             breaks[position] = "\n"
     breaks.update(_remark_breaks(text))
@@ -193,3 +198,40 @@ def _insert(text: str, breaks: dict[int, str]) -> str:
         pieces.append(breaks[position])
         fresh = breaks[position] == "\n"
     return "".join((*pieces, text[last:]))
+
+
+def _number_breaks(text: str) -> Iterator[int]:
+    """Where a list number begins: after a sentence or a gap, elsewhere only where it continues a sequence.
+
+    So decimals, dates, prices and references to a step stay where they are.
+    """
+    found = [found for match in _LIST_NUMBER.finditer(text) if (found := _number_at(match)) is not None]
+    last: dict[str, int] = {}
+    for index, (position, style, number) in enumerate(found):
+        before = text[max(0, position - 6) : position]
+        strong = bool(_NUMBER_OPENS.search(before))
+        follows = number > 1 and number == last.get(style, 0) + 1
+        starts = number == 1 and any((s, n) == (style, 2) for _, s, n in found[index + 1 : index + 30])
+        if style in ("stage", "both"):
+            accepted = (follows or starts) and (strong or bool(_NUMBER_GLUED.search(before)))
+        elif before.rstrip()[-1:].isascii() and before.rstrip()[-1:].isalpha():
+            accepted = follows
+        else:
+            accepted = (strong and number <= 30) or follows or (starts and not before.endswith(("(", ",")))
+        if accepted:
+            last[style] = number
+            yield position
+
+
+def _number_at(match: re.Match[str]) -> tuple[int, str, int] | None:
+    """Position, style and value of a number that could open an item; None where it cannot."""
+    text, start, end, mark = match.string, match.start(), match.end(), match[0]
+    if not _NUMBER_TEXT.match(text, end) or _NO_NUMBER_BEFORE.match(text, end):
+        return None
+    if _NO_NUMBER_AFTER.search(text[max(0, start - 3) : start]):
+        return None
+    if "①" <= mark <= "⑳":
+        return start, "circle", ord(mark) - ord("①") + 1
+    digits = re.sub(r"\D", "", mark)
+    style = {"(": "both", "계": "stage"}.get(mark[0] if mark[0] == "(" else mark[-1], mark[-1])
+    return start, style, int(digits)

@@ -1,34 +1,63 @@
-"""Reads FAQ rows out of a `.pkl`, `.jsonl` or `.csv` file, as they stand there.
+"""Reads FAQ rows out of a `.pkl` or `.jsonl` file, as they stand there; `.csv` and `.xlsx` have `tables.py`.
 
-Knows the file formats and their faults; does not clean, number or deduplicate (`corpus.py` does).
+Knows the file formats and their faults; does not clean, number or deduplicate (`faq.py` does).
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+import re
+import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from charset_normalizer import from_bytes
 
 from retrieval.corpus.pickle_reader import read_pickle
 from retrieval.errors import CorpusError
 
-_JSONL_HINT = 'Each line must be {"question": "…", "answer": "…"}, optionally "categories" and "related".'
-_CSV_HINT = 'The first line must name the columns "question" and "answer"; quote cells that hold commas.'
+# Ten times the largest index that is answered from memory, and four times the largest file: a pickle can
+# name one text many times, and a workbook is packed.
+MAX_ROWS, MAX_CHARS = 500_000, 256 * 1024 * 1024
+_ENCODINGS = ["cp949", "utf_16", "johab"]
+_MOST_TOLD = 20
+_ID = re.compile(r"[0-9a-f]{12}")
+_JSONL_HINT = (
+    'Each line must be {"question": "…", "answer": "…"}, optionally "id", "categories" and "related".'
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One FAQ as the file has it; `place` says where (`line 3`, `entry 3`)."""
+    """One FAQ as the file has it; `place` says where (`line 3`, `entry 3`), `id` may be empty."""
 
     question: str
     answer: str
     categories: tuple[str, ...]
     related: tuple[str, ...]
     place: str
+    id: str = ""
+
+
+@dataclass(slots=True)
+class Faults:
+    """What is wrong with a file, told at once; `ignored` names the columns that mean nothing here."""
+
+    found: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+
+    def add(self, fault: str) -> None:
+        """Notes a fault, without a full stop."""
+        self.found.append(fault)
+
+    def check(self, path: Path, hint: str = "Mend it, or leave the entry out.") -> None:
+        """Raises `CorpusError` with every fault; nothing where there is none."""
+        more = len(self.found) - _MOST_TOLD
+        told = self.found[:_MOST_TOLD] + ([f"and {more} more"] if more > 0 else [])
+        if told:
+            raise CorpusError(path, "; ".join(told) + ".", hint=hint)
 
 
 def read_bytes(path: Path, max_bytes: int) -> bytes:
@@ -52,12 +81,19 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
 
 
 def decode(data: bytes, path: Path) -> str:
-    """Returns UTF-8 text, without a byte order mark; raises CorpusError on any other encoding."""
+    """Returns the text of UTF-8, with or without a byte order mark, or of an encoding Korean Excel writes.
+
+    Raises:
+        CorpusError: it is in none of them.
+    """
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        reason = f"is not UTF-8 (byte {exc.start})."
-        raise CorpusError(path, reason, hint='Save it as UTF-8 (in Excel: "CSV UTF-8").') from exc
+        best = from_bytes(data, cp_isolation=_ENCODINGS).best()
+        if best is None:
+            reason = f"is not UTF-8 (byte {exc.start}), nor cp949."
+            raise CorpusError(path, reason, hint='Save it as UTF-8 (in Excel: "CSV UTF-8").') from exc
+        return str(best).removeprefix("\ufeff")
 
 
 def json_lines(text: str, path: Path, hint: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -89,61 +125,44 @@ def text_list(row: dict[str, Any], key: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def read_rows(data: bytes, path: Path) -> list[Row]:
-    """Reads the rows of a file by its suffix.
-
-    Raises:
-        CorpusError: the suffix is unknown or the file is faulty; the message names the line.
-    """
-    match path.suffix.lower():
-        case ".pkl" | ".pickle":
-            pairs = read_pickle(data, path)
-            return [Row(q, a, (), (), f"entry {n}") for n, (q, a) in enumerate(pairs, start=1)]
-        case ".jsonl":
-            return _jsonl_rows(decode(data, path), path)
-        case ".csv":
-            return _csv_rows(decode(data, path), path)
-        case suffix:
-            reason = f"has an unknown suffix {suffix!r}."
-            raise CorpusError(path, reason, hint="Valid: .pkl, .jsonl, .csv.")
+def pickle_rows(data: bytes, path: Path, faults: Faults) -> list[Row]:
+    """Reads a pickled dict of question to answer."""
+    return [Row(q, a, (), (), f"entry {n}") for n, (q, a) in enumerate(read_pickle(data, path), start=1)]
 
 
-def _jsonl_rows(text: str, path: Path) -> list[Row]:
+def jsonl_rows(data: bytes, path: Path, faults: Faults) -> list[Row]:
+    """Reads a JSON object a line."""
     rows: list[Row] = []
-    for number, row in json_lines(text, path, _JSONL_HINT):
-        place = f"line {number}"
-        for key in ("question", "answer"):
-            if not isinstance(row.get(key), str):
-                fault = "is not a string" if key in row else "is missing"
-                raise CorpusError(path, f'{place}: "{key}" {fault}.', hint=_JSONL_HINT)
+    for number, line in enumerate(decode(data, path).split("\n"), start=1):
+        if not line.strip():
+            continue
         try:
-            categories, related = text_list(row, "categories"), text_list(row, "related")
-        except TypeError as exc:
-            raise CorpusError(path, f"{place}: {exc}.", hint=_JSONL_HINT) from exc
-        rows.append(Row(row["question"], row["answer"], categories, related, place))
+            _, row = next(json_lines(line, path, _JSONL_HINT))
+        except CorpusError as exc:
+            faults.add(exc.reason.replace("line 1", f"line {number}", 1).rstrip("."))
+            continue
+        place = f"line {number}"
+        wrong = [key for key in ("question", "answer") if not isinstance(row.get(key), str)]
+        for key in wrong:
+            faults.add(f'{place}: "{key}" {"is not a string" if key in row else "is missing"}')
+        id = row.get("id", "")
+        if not isinstance(id, str) or not (id == "" or _ID.fullmatch(id)):
+            faults.add(f'{place}: "id" must be 12 hex digits')
+        elif not wrong:
+            try:
+                lists = (text_list(row, "categories"), text_list(row, "related"))
+            except TypeError as exc:
+                faults.add(f"{place}: {exc}")
+            else:
+                rows.append(Row(row["question"], row["answer"], *lists, place, id))
     return rows
 
 
-def _csv_rows(text: str, path: Path) -> list[Row]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    rows: list[Row] = []
-    try:
-        columns = [name.strip() for name in reader.fieldnames or ()]
-        reader.fieldnames = columns
-        missing = [name for name in ("question", "answer") if name not in columns]
-        if missing and columns:
-            reason = f"has no column {' and '.join(missing)} (its columns: {', '.join(columns)})."
-            raise CorpusError(path, reason, hint=_CSV_HINT)
-        for row in reader:
-            place = f"line {reader.line_num}"
-            if None in row or None in row.values():
-                raise CorpusError(path, f"{place} has not {len(columns)} cells.", hint=_CSV_HINT)
-            lists = (_cell_list(row.get("categories")), _cell_list(row.get("related")))
-            rows.append(Row(row["question"], row["answer"], *lists, place))
-    except csv.Error as exc:
-        raise CorpusError(path, f"line {reader.reader.line_num} is not CSV ({exc}).", hint=_CSV_HINT) from exc
-    return rows
+def composed(row: Row) -> Row:
+    """The row in NFC: files from macOS may hold Hangul in single letters."""
 
+    def nfc(*texts: str) -> tuple[str, ...]:
+        return tuple(unicodedata.normalize("NFC", text) for text in texts)
 
-def _cell_list(cell: str | None) -> tuple[str, ...]:
-    return tuple(part.strip() for part in (cell or "").split(";") if part.strip())
+    question, answer = nfc(row.question, row.answer)
+    return Row(question, answer, nfc(*row.categories), nfc(*row.related), row.place, row.id)

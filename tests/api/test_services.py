@@ -30,12 +30,12 @@ async def test_starting_opens_the_embedder_the_corpus_and_the_store_once(
         monkeypatch.setattr(module, name, counting)
 
     count(services, "embedder_of")
-    count(services, "read_corpus")
+    count(services, "open_corpus")
     count(connection, "embedded_valkey")
     settings = load_settings().model_copy(update={"data_dir": data_dir})
     async with services.open_services(settings):
         pass
-    assert sorted(opened) == ["embedded_valkey", "embedder_of", "read_corpus"]
+    assert sorted(opened) == ["embedded_valkey", "embedder_of", "open_corpus"]
 
 
 def test_a_server_that_is_told_to_end_closes_what_it_opened(data_dir: Path) -> None:

@@ -7,8 +7,10 @@ import hashlib
 import json
 import pickle
 import unicodedata
+import zipfile
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import pytest
 
@@ -91,8 +93,8 @@ def test_corpus_is_the_same_from_every_format(tmp_path: Path) -> None:
         writer.writerows(rows)
     corpora: list[Corpus] = [
         read_corpus(write_pickle(tmp_path / "faq.pkl", ENTRIES)),
-        read_corpus(write_lines(tmp_path / "faq.jsonl", *rows)),
-        read_corpus(table),
+        read_corpus(write_lines(tmp_path / "faq.jsonl", *rows), clean=True),
+        read_corpus(table, clean=True),
     ]
     assert corpora[0].faqs == corpora[1].faqs == corpora[2].faqs
     assert len({corpus.fingerprint for corpus in corpora}) == 1
@@ -128,7 +130,9 @@ def test_corpus_keeps_the_first_of_duplicate_questions_and_reports_the_rest(tmp_
     )
     corpus = read_corpus(path)
     assert [faq.answer for faq in corpus.faqs] == ["월말입니다."]
-    assert corpus.duplicates == ("쿠폰은 언제 끝나나요?",)
+    (duplicate,) = corpus.duplicates
+    assert (duplicate.kept, duplicate.left_out, duplicate.differs) == ("line 1", "line 2", True)
+    assert "line 1 is kept; line 2, with another answer, is left out" in str(duplicate)
 
 
 def test_corpus_fingerprint_changes_with_question_answer_and_order(tmp_path: Path) -> None:
@@ -233,7 +237,8 @@ def test_corpus_names_the_bad_jsonl_line(tmp_path: Path, line: Any, told: str) -
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("제목,답\n가?,나.\n", "has no column question and answer (its columns: 제목, 답)."),
+        ("말,글\n가?,나.\n", "has no column question and answer (its columns: 말, 글)."),
+        ("질문,answer,Question\n", "has two columns for the question: 질문 and Question."),
         ("question,reply\n가?,나.\n", "has no column answer (its columns: question, reply)."),
         ("question,answer\n가?\n", "line 2 has not 2 cells."),
         ("question,answer\n가?,나.,다.\n", "line 2 has not 2 cells."),
@@ -248,11 +253,132 @@ def test_corpus_names_the_fault_of_a_csv(tmp_path: Path, text: str, told: str) -
     assert refusal(path).startswith(told)
 
 
-@pytest.mark.parametrize("name", ["faq.jsonl", "faq.csv"])
-def test_corpus_refuses_other_encodings(tmp_path: Path, name: str) -> None:
-    path = tmp_path / name
-    path.write_bytes("question,answer\n질문,답\n".encode("cp949"))
-    assert "is not UTF-8" in refusal(path)
+def test_corpus_refuses_what_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "faq.csv"
+    path.write_bytes(b"question,answer\n\xff\x80\x81\xfe\x80,\xff\xff\n")
+    assert "is not UTF-8 (byte 16), nor cp949." in refusal(path)
+
+
+def test_corpus_tells_every_fault_at_once(tmp_path: Path) -> None:
+    path = write_lines(
+        tmp_path / "faq.jsonl",
+        {"question": "하나?", "answer": "답."},
+        "{",
+        {"question": "둘?"},
+        {"question": "셋?", "answer": " "},
+        {"question": "넷?", "answer": "답.", "id": "x"},
+    )
+    told = refusal(path)
+    assert "line 2 is not JSON" in told
+    assert 'line 3: "answer" is missing; ' in told
+    assert 'line 5: "id" must be 12 hex digits; line 4: the answer is empty.' in told
+
+
+def test_corpus_tells_of_many_faults_in_few_words(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "faq.jsonl", *("{" for _ in range(500)))
+    assert refusal(path).endswith("; and 480 more.")
+
+
+def test_corpus_takes_the_id_that_a_file_gives(tmp_path: Path) -> None:
+    row = {"id": "0123456789ab", "question": "고친 제목인가요?", "answer": "네."}
+    assert read_corpus(write_lines(tmp_path / "faq.jsonl", row)).faqs[0].id == "0123456789ab"
+
+
+def test_corpus_leaves_an_answer_that_nobody_crawled_as_it_is(tmp_path: Path) -> None:
+    row = {"question": "가나요?", "answer": "네.\u200b 됩니다.다음 줄입니다.\r\n| 가 | 나 |\n\n\n\n- 끝  \n"}
+    faq = read_corpus(write_lines(tmp_path / "faq.jsonl", row)).faqs[0]
+    assert faq.answer == "네. 됩니다.다음 줄입니다.\n| 가 | 나 |\n\n- 끝"
+
+
+def test_corpus_composes_hangul_of_a_mac(tmp_path: Path) -> None:
+    row = {"question": "정산은?", "answer": "내일입니다."}
+    apart = {key: unicodedata.normalize("NFD", text) for key, text in row.items()}
+    faq = read_corpus(write_lines(tmp_path / "faq.jsonl", apart)).faqs[0]
+    assert (faq.question, faq.answer, faq.id) == ("정산은?", "내일입니다.", faq_id("정산은?"))
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949", "utf-16"])
+@pytest.mark.parametrize("header", [("질문", "답변", "분류"), ("Question", "ANSWER", "Category")])
+def test_corpus_reads_what_korean_excel_saves(
+    tmp_path: Path, delimiter: str, encoding: str, header: tuple[str, ...]
+) -> None:
+    path = tmp_path / "faq.csv"
+    rows = [header, ("정산은 언제 되나요?", "구매확정 다음 날, 곧 1영업일 뒤입니다.", "정산")]
+    with path.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    faq = read_corpus(path).faqs[0]
+    assert (faq.question, faq.answer, faq.categories) == (rows[1][0], rows[1][1], ("정산",))
+
+
+def test_corpus_names_columns_that_mean_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "faq.csv"
+    path.write_text("질문,답변,카테고리들,비고\n가?,나.,다,라\n", encoding="utf-8")
+    assert read_corpus(path).ignored == ("카테고리들", "비고")
+
+
+def write_workbook(path: Path, rows: list[list[str | int]], *, padding: int = 0) -> Path:
+    """The smallest workbook: one sheet of inline texts; `padding` blanks make it unfold to more."""
+    cells = "".join(
+        "<row>" + "".join(
+            f"<c><v>{cell}</v></c>" if isinstance(cell, int)
+            else f'<c t="inlineStr"><is><t xml:space="preserve">{escape(cell)}</t></is></c>'
+            for cell in row
+        ) + "</row>"
+        for row in rows
+    )  # fmt: skip
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006"
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{package}/content-types">'
+        f'<Override PartName="/xl/workbook.xml" ContentType="{kind}.sheet.main+xml"/>'
+        f'<Override PartName="/xl/worksheets/sheet1.xml" ContentType="{kind}.worksheet+xml"/></Types>',
+        "_rels/.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="r1" '
+        f'Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets>'
+        '<sheet name="FAQ" sheetId="1" r:id="r1"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships"><Relationship '
+        f'Id="r1" Type="{office}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
+        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{main}"><sheetData>{cells}</sheetData></worksheet>'
+        + " " * padding,
+    }
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in parts.items():
+            archive.writestr(name, text)
+    return path
+
+
+def test_corpus_reads_a_workbook(tmp_path: Path) -> None:
+    rows: list[list[str | int]] = [
+        ["분류", "질문", "답변", "관련 질문"],
+        ["정산", "정산은 언제 되나요?", "다음 날입니다.\n· 공휴일은 빼고요.", "수수료는요?; 환불은요?"],
+        ["", "비밀번호 오류는 몇 번까지인가요?", 5, ""],
+    ]
+    first, second = read_corpus(write_workbook(tmp_path / "faq.xlsx", rows)).faqs
+    assert (first.answer, first.categories) == ("다음 날입니다.\n· 공휴일은 빼고요.", ("정산",))
+    assert first.related == ("수수료는요?", "환불은요?")
+    assert second.answer == "5"
+
+
+def test_corpus_refuses_a_workbook_that_unfolds_to_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.corpus.tables.MAX_CHARS", 1_000_000)
+    path = write_workbook(tmp_path / "faq.xlsx", [["질문", "답변"], ["가?", "나."]], padding=5_000_000)
+    assert path.stat().st_size < 10_000
+    assert refusal(path).startswith("unfolds to 5,0")
+
+
+def test_corpus_refuses_a_pickle_that_unfolds_to_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.corpus.faq.MAX_CHARS", 1_000_000)
+    answer = "길고 긴 답입니다. " * 1_000
+    path = write_pickle(tmp_path / "faq.pkl", {f"{n}번째 질문?": answer for n in range(200)})
+    assert path.stat().st_size < 40_000
+    assert refusal(path) == "unfolds to 200 entries, too much to serve."
 
 
 def test_corpus_refuses_what_it_cannot_open(tmp_path: Path) -> None:
@@ -260,7 +386,9 @@ def test_corpus_refuses_what_it_cannot_open(tmp_path: Path) -> None:
     (tmp_path / "folder.pkl").mkdir()
     assert refusal(tmp_path / "folder.pkl") == "is not a file."
     (tmp_path / "faq.xlsx").touch()
-    assert refusal(tmp_path / "faq.xlsx") == "has an unknown suffix '.xlsx'."
+    assert refusal(tmp_path / "faq.xlsx").startswith("is not a workbook that can be read")
+    (tmp_path / "faq.doc").touch()
+    assert refusal(tmp_path / "faq.doc") == "has an unknown suffix '.doc'."
 
 
 def test_corpus_refuses_a_file_over_the_limit(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`smartstore expand`: has a model write other ways of asking for each FAQ."""
+"""`smartstore corpus` cleans and converts FAQ files; `smartstore expand` has a model write ways of asking."""
 
 from __future__ import annotations
 
@@ -15,7 +15,41 @@ if TYPE_CHECKING:
     from api.expansion.file import ExpansionFile
     from api.expansion.writing import ExpansionReport
     from api.settings import Settings
-    from retrieval.corpus.faq import Faq
+    from retrieval.corpus.faq import Corpus, Faq
+
+app = typer.Typer(help="Clean a crawl and convert FAQ files.", no_args_is_help=True)
+Source = Annotated[Path, typer.Argument(help="FAQ file (.pkl, .jsonl, .csv, .xlsx).")]
+Target = Annotated[Path, typer.Argument(help="Where to write it (.jsonl, or .csv for Excel).")]
+
+
+@app.command()
+def clean(source: Source, target: Target) -> None:
+    """Take the help site's frame off every answer, break its run-on lines, and write what is left."""
+    _rewrite(source, target, clean=True)
+
+
+@app.command()
+def convert(source: Source, target: Target) -> None:
+    """Write a FAQ file in another format; the answers stay as they are, those of a .pkl are cleaned."""
+    _rewrite(source, target, clean=None)
+
+
+def _rewrite(source: Path, target: Path, *, clean: bool | None) -> None:
+    from retrieval.corpus.copies import write_corpus
+    from retrieval.corpus.faq import read_corpus
+
+    corpus = read_corpus(source, clean=clean)
+    write_corpus(corpus, target)
+    tell(corpus)
+    typer.echo(f"{len(corpus.faqs)} FAQs written to {target}")
+
+
+def tell(corpus: Corpus) -> None:
+    """Says what of a file is not served."""
+    for duplicate in corpus.duplicates:
+        typer.echo(f"duplicate question: {duplicate}")
+    if corpus.ignored:
+        typer.echo(f"columns left out, whose names mean nothing here: {', '.join(corpus.ignored)}")
 
 
 def expand(
@@ -36,15 +70,15 @@ def expand(
     from rich.console import Console
 
     from api.expansion.file import ExpansionFile
+    from api.indexing.corpus import corpus_of
     from api.observability.logs import configure_logs
     from api.settings import LogSettings, load_settings
-    from retrieval.corpus.faq import read_corpus
 
     configure_logs(LogSettings(level="error", format="console"))
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     settings = load_settings()
     _check_provider(settings, provider)
-    corpus = read_corpus(faq or settings.path(settings.corpus.faq))
+    corpus = corpus_of(settings, faq)
     with ExpansionFile(out) as file:
         known = len(file.done & set(corpus.by_id))
         todo = [one for one in corpus.faqs if one.id not in file.done][:limit]

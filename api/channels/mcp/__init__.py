@@ -1,1 +1,0 @@
-"""The FAQ as an MCP server, over streamable HTTP and stdio; needs the extra `mcp`."""
