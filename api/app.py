@@ -11,10 +11,11 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.middleware.opentelemetry import OpenTelemetryMiddleware
 from starlette.types import ASGIApp
 
+from api.channels.mcp.mount import mount_mcp
 from api.observability.request_log import RequestLog
-from api.observability.tracing import TraceRequests
 from api.services import Services
 from api.web.body_limit import BodyLimit
 from api.web.identify import IdentifyCallers
@@ -22,10 +23,13 @@ from api.web.openai import rerank
 from api.web.openai import routes as openai
 from api.web.openai.gateway import Gateway
 from api.web.openai.responses import routes as responses
+from api.web.own_host import OwnHost
 from api.web.problems import DOCUMENTED, install_problem_handlers
 from api.web.routes import chat, chat_socket, faqs, history, jobs, operations, providers, sessions
 from api.web.routes.page import mount_page
 from api.web.routes.reference import mount_reference
+
+_PROBES = ("/health$", "/ready$", "/metrics$")
 
 
 def create_app(services: Services) -> ASGIApp:
@@ -33,16 +37,17 @@ def create_app(services: Services) -> ASGIApp:
     settings = services.settings
     # The gateway answers raw completions in front of FastAPI, whose machinery costs more than all of it.
     app: ASGIApp = Gateway(_routes(services), max_bytes=settings.server.max_raw_body_bytes)
-    app = IdentifyCallers(app)
+    app = OwnHost(IdentifyCallers(app), settings)
     if settings.tracing.endpoint:
-        app = TraceRequests(app)
+        app = OpenTelemetryMiddleware(app, excluded_urls=_PROBES)
     return RequestLog(app, json_lines=settings.log.format == "json")
 
 
 def _routes(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        yield {"services": services}
+        async with mount_mcp(app, services):
+            yield {"services": services}
 
     app = FastAPI(
         title="smartstore-chatbot",
@@ -50,6 +55,8 @@ def _routes(services: Services) -> FastAPI:
         version=version("smartstore-chatbot"),
         lifespan=lifespan,
         responses=DOCUMENTED,
+        # The layer in front makes the span of a request, the gateway's included.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         docs_url=None,
         redoc_url=None,
     )

@@ -43,6 +43,7 @@ def _root(
 
 
 def _mount() -> None:
+    from api.channels.mcp import command as mcp
     from api.commands import (
         bench,
         chat,
@@ -72,6 +73,7 @@ def _mount() -> None:
     app.add_typer(evaluate.app, name="eval")
     app.command("expand")(corpus.expand)
     app.command("demo")(demo.demo)
+    app.command("mcp")(mcp.mcp)
     app.command("calibrate")(train.calibrate)
     app.command("train-ranker")(train.train_ranker)
     app.command("settings")(settings.show)

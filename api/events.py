@@ -103,7 +103,7 @@ class TurnCompleted(_Event):
     """The turn is over and saved.
 
     Attributes:
-        answer: the whole answer, equal to the joined deltas since the last switch.
+        answer: the whole answer: the joined deltas since the last switch, put in by the turn's transcript.
         citations: passage numbers the answer cites.
         dropped_citations: citations removed because no such passage was given.
         timings_ms: duration of each step in milliseconds.
@@ -113,7 +113,7 @@ class TurnCompleted(_Event):
     """
 
     type: Literal["turn.completed"] = "turn.completed"
-    answer: str
+    answer: str = ""
     verdict: Verdict
     citations: tuple[int, ...] = ()
     dropped_citations: int = 0

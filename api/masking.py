@@ -1,7 +1,8 @@
 """Masks personal data in text: before it is logged, and before it leaves for a third party.
 
 Covers resident registration numbers, phone, bank account, business and card numbers and
-e-mail addresses. Knows patterns only; a name without a pattern passes.
+e-mail addresses. Knows patterns only; a name without a pattern passes. Secrets that a provider
+repeats (its own key in a refusal) are cut likewise.
 """
 
 from __future__ import annotations
@@ -28,6 +29,14 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
         re.compile(r"(?<![\d-])\d{2,6}-\d{2,6}-\d{2,8}(?:-\d{1,4})?(?![\d-])|(?<!\d)\d{10,16}(?!\d)"),
     ),
 )
+# What the keys of providers, clouds and repositories look like, and whatever a header or field calls one.
+_SECRET = re.compile(
+    r"\b(?:(?:sk|pk|rk|ssk|hf|ghp|gho|xox[abp])[-_]|AKIA|AIza)[A-Za-z0-9_*.-]{8,}"
+    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
+    r"|(?<=Bearer )[^\s\"',}]+"
+    r"|(?<=key=)[^\s&\"',}]{8,}",
+    re.IGNORECASE,
+)
 _DATE = re.compile(r"(?:19|20)\d{2}-\d{1,2}-\d{1,2}")
 
 
@@ -36,6 +45,14 @@ def mask_personal_data(text: str) -> str:
     for label, pattern in _PATTERNS:
         text = pattern.sub(partial(_replaced, label), text)
     return text
+
+
+def mask_secrets(text: str, *known: str) -> str:
+    """`text` without the `known` secrets, and without anything that looks like one."""
+    for secret in known:
+        if secret:
+            text = text.replace(secret, "[비밀]")
+    return _SECRET.sub("[비밀]", text)
 
 
 def _replaced(label: str, match: re.Match[str]) -> str:

@@ -7,8 +7,8 @@ in reverse.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -19,7 +19,7 @@ from api.access.keys import Key
 from api.access.opening import check_keys, open_access
 from api.access.readers import Readers
 from api.conversation.answer import Conversation
-from api.conversation.answer_cache import AnswerCache, CachedConversation, answer_version
+from api.conversation.answer_cache import AnswerCache, answer_version
 from api.conversation.context import ContextResolver
 from api.conversation.followups import FollowUps
 from api.conversation.rewriting import QuestionRewriter
@@ -33,17 +33,17 @@ from api.jobs.base import JobRunner
 from api.jobs.inline import open_inline_jobs
 from api.jobs.queued import QueuedJobs, consume_jobs
 from api.jobs.records import JobRecords
-from api.observability.metrics import Metrics, ObservedConversation
+from api.observability.metrics import Metrics
 from api.observability.queue_watch import watch_queues
-from api.observability.tracing import TracedConversation, Tracing, open_tracing
+from api.observability.tracing import open_tracing, trace_turn
 from api.providers.choice import Providers
 from api.providers.factory import open_providers
 from api.settings import RerankerSettings, Settings
 from api.state.broker import Broker, open_broker
 from api.state.connection import State, open_state
+from api.turns.answering import Answering, Observer
 from api.turns.event_log import EventLog
 from api.turns.records import TurnRecords
-from api.turns.run import Conversation as AnyConversation
 from api.turns.run import RunLimits
 from api.turns.runners.base import TurnRunner
 from api.turns.runners.inline import InlineRunner
@@ -92,7 +92,6 @@ class Services:
     job_runner: JobRunner
     metrics: Metrics
     access: Access
-    tracing: Tracing
     readers: Readers
     history: History | None = None
     outbox: Outbox | None = None
@@ -172,7 +171,10 @@ async def open_engine(
                 passages=settings.conversation.passages,
                 max_answer_tokens=settings.conversation.max_answer_tokens,
             )
-            yield Engine(searcher, conversation)
+            try:
+                yield Engine(searcher, conversation)
+            finally:
+                conversation.lanes.close()
     finally:
         searcher.index.close()
 
@@ -190,41 +192,33 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         SettingsError: a server beyond loopback without any API key.
         IndexMissing, IndexMismatch, CorpusError: see `open_searcher`.
     """
-    async with _open_state(settings) as state:
-        access = open_access(settings, state)
-        await check_keys(settings, access)
-        async with (
-            open_engine(settings, state=state, of_corpus=True) as engine,
-            refresh_index(engine.searcher, settings),
-            _open_turns(settings, state, process="api") as parts,
-            open_history(settings) as history,
-            write_behind(settings, history, state, parts.turns, parts.outbox),
-            _open_runners(settings, parts, lambda: _observed(engine, state, settings, parts)) as runners,
-            Readers(access.keys).watching() as readers,
-        ):
-            sessions, turns, metrics = parts.turns.sessions, parts.turns, parts.metrics
-            yield Services(
-                settings, engine, state, sessions, turns, *runners, metrics, access, parts.tracing,
-                readers, history, parts.outbox,
-            )  # fmt: skip
+    with open_tracing(settings.tracing, process="api"):
+        async with _open_state(settings) as state:
+            access = open_access(settings, state)
+            await check_keys(settings, access)
+            async with (
+                _open_parts(settings, state) as parts,
+                _open_runners(settings, parts) as runners,
+                Readers(access.keys).watching() as readers,
+            ):
+                turns, metrics = parts.turns, parts.metrics
+                yield Services(
+                    settings, parts.engine, state, turns.sessions, turns, *runners, metrics, access,
+                    readers, parts.history, parts.outbox,
+                )  # fmt: skip
 
 
 @asynccontextmanager
 async def open_worker(settings: Settings) -> AsyncIterator[TurnWorker]:
     """Opens what a worker needs and begins to take turns; they are drained at the end."""
-    async with (
-        _open_state(settings) as state,
-        open_engine(settings, state=state, of_corpus=True) as engine,
-        refresh_index(engine.searcher, settings),
-        _open_turns(settings, state, process="worker") as parts,
-        open_history(settings) as history,
-        write_behind(settings, history, state, parts.turns, parts.outbox),
-        _open_broker(settings) as broker,
-    ):
-        conversation = _observed(engine, state, settings, parts)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(open_tracing(settings.tracing, process="worker"))
+        state = await stack.enter_async_context(_open_state(settings))
+        parts = await stack.enter_async_context(_open_parts(settings, state))
+        broker = await stack.enter_async_context(_open_broker(settings))
         worker = TurnWorker(
             broker,
-            conversation,
+            _answering(settings, parts),
             parts.turns,
             parts.signals,
             limits=parts.limits,
@@ -259,16 +253,17 @@ async def _metrics_server(settings: Settings, metrics: Metrics) -> AsyncIterator
 
 
 @dataclass(frozen=True, slots=True)
-class _Turns:
-    """What running a turn needs besides the conversation."""
+class _Parts:
+    """What a process needs to run turns."""
 
     state: State
+    engine: Engine
     turns: TurnRecords
     signals: Signals
     limits: RunLimits
     metrics: Metrics
     waiting: WaitingTime
-    tracing: Tracing
+    history: History | None
     outbox: Outbox | None
 
 
@@ -278,18 +273,17 @@ def _open_state(settings: Settings) -> AbstractAsyncContextManager[State]:
 
 
 @asynccontextmanager
-async def _open_turns(settings: Settings, state: State, *, process: str) -> AsyncIterator[_Turns]:
-    kept = settings.state
-    sessions = Sessions(state, ttl_s=kept.session_ttl_s, max_turns=kept.max_session_turns)
+async def _open_parts(settings: Settings, state: State) -> AsyncIterator[_Parts]:
+    times = settings.state
+    sessions = Sessions(state, ttl_s=times.session_ttl_s, max_turns=times.max_session_turns)
     outbox = open_outbox(settings, state)
-    log = EventLog(state, ttl_s=kept.turn_ttl_s, on_end=outbox.ended if outbox else None)
-    queued = settings.turns.runner == "queued"
+    log = EventLog(state, ttl_s=times.turn_ttl_s, on_end=outbox.ended if outbox else None)
     turns = TurnRecords(
         state,
         log,
         sessions,
-        ttl_s=kept.turn_ttl_s,
-        patience_s=settings.queue.redelivery_s if queued else 5.0,
+        ttl_s=times.turn_ttl_s,
+        patience_s=settings.queue.redelivery_s if settings.turns.runner == "queued" else 5.0,
         on_begin=outbox.begun if outbox else None,
     )
     limits = RunLimits(
@@ -298,13 +292,17 @@ async def _open_turns(settings: Settings, state: State, *, process: str) -> Asyn
         memory_turns=settings.conversation.history_turns,
     )
     signals = Signals(state, turns.stop_channel)
-    tracing = open_tracing(settings.tracing, process=process)
-    try:
-        waiting = WaitingTime(state, limit_s=settings.queue.max_wait_s)
-        yield _Turns(state, turns, signals, limits, Metrics(), waiting, tracing, outbox)
-    finally:
-        await asyncio.to_thread(tracing.close)
-        await signals.aclose()
+    waiting = WaitingTime(state, limit_s=settings.queue.max_wait_s)
+    async with (
+        open_engine(settings, state=state, of_corpus=True) as engine,
+        refresh_index(engine.searcher, settings),
+        open_history(settings) as history,
+        write_behind(settings, history, state, turns, outbox),
+    ):
+        try:
+            yield _Parts(state, engine, turns, signals, limits, Metrics(), waiting, history, outbox)
+        finally:
+            await signals.aclose()
 
 
 def _open_broker(settings: Settings) -> AbstractAsyncContextManager[Broker]:
@@ -319,7 +317,7 @@ def _open_broker(settings: Settings) -> AbstractAsyncContextManager[Broker]:
 
 @asynccontextmanager
 async def _open_runners(
-    settings: Settings, parts: _Turns, conversation: Callable[[], AnyConversation]
+    settings: Settings, parts: _Parts
 ) -> AsyncIterator[tuple[TurnRunner, JobRecords, JobRunner]]:
     """The runners that the settings name, for turns and for jobs."""
     jobs = JobRecords(parts.state)
@@ -329,7 +327,7 @@ async def _open_runners(
                 yield QueuedRunner(parts.turns, broker, parts.waiting), jobs, QueuedJobs(broker)
         case "inline":
             runner = InlineRunner(
-                conversation(),
+                _answering(settings, parts),
                 parts.turns,
                 parts.signals,
                 limits=parts.limits,
@@ -342,23 +340,22 @@ async def _open_runners(
                 await runner.drain(settings.turns.drain_s)
 
 
-def _observed(engine: Engine, state: State, settings: Settings, parts: _Turns) -> AnyConversation:
-    """The conversation as turns run it: cached, counted, and traced where the settings ask for it."""
-    observed = ObservedConversation(_cached(engine, state, settings), parts.metrics)
-    return TracedConversation(observed, parts.tracing) if parts.tracing.on else observed
-
-
-def _cached(engine: Engine, state: State, settings: Settings) -> AnyConversation:
-    """The conversation with its cache of first answers, unless the settings turn that off."""
-    if not settings.state.answer_ttl_s:
-        return engine.conversation
-    cache = AnswerCache(state, version=answer_version(settings), ttl_s=settings.state.answer_ttl_s)
-    return CachedConversation(
-        engine.conversation,
-        cache,
-        providers=engine.conversation.providers,
-        index=lambda: engine.searcher.index.fingerprint,
-    )
+def _answering(settings: Settings, parts: _Parts) -> Answering:
+    """How this process answers turns, and who looks on."""
+    engine = parts.engine
+    cache = None
+    if settings.state.answer_ttl_s:
+        cache = AnswerCache(
+            parts.state,
+            version=answer_version(settings),
+            ttl_s=settings.state.answer_ttl_s,
+            providers=engine.conversation.providers,
+            index=lambda: engine.searcher.index.fingerprint,
+        )
+    observers: tuple[Observer, ...] = (parts.metrics.turn,)
+    if settings.tracing.endpoint:
+        observers = (trace_turn, *observers)
+    return Answering(engine.conversation, cache, observers)
 
 
 def warn_of_missing_key(settings: Settings) -> None:

@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 
 from api.access.loopback import is_loopback
+from api.channels.settings import ChannelSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
@@ -51,6 +52,9 @@ class Server(_Section):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
+    hosts: tuple[str, ...] = Field(
+        (), description="further names (Host) that a server on loopback without keys answers to"
+    )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="larger request bodies get 413")
     max_raw_body_bytes: int = Field(16_777_216, ge=1024, description="of raw models (images, tools)")
     max_question_chars: int = Field(2000, ge=1)
@@ -230,6 +234,9 @@ class AuthSettings(_Section):
     """Who may come in. Without a key nobody does, except on a server that listens on loopback."""
 
     required: bool | None = Field(None, description="keys are required; by default unless on loopback")
+    operations: bool = Field(
+        False, description="/metrics, /docs and /openapi.json need a key, too, beyond this machine"
+    )
     admin_key: SecretStr = Field(
         SecretStr(""), description="a key with every scope, at least 32 characters; never stored"
     )
@@ -277,6 +284,7 @@ class Settings(BaseSettings):
     providers: ProviderSettings = ProviderSettings()
     auth: AuthSettings = AuthSettings()
     openai: OpenAISettings = OpenAISettings()
+    channels: ChannelSettings = ChannelSettings()
     log: LogSettings = LogSettings()
     tracing: TracingSettings = TracingSettings()
 

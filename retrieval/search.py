@@ -20,6 +20,7 @@ from retrieval.ranking.ranker import Hit, Ranker
 from retrieval.tokenizer import KoreanTokenizer
 
 DEPTH = 50
+_MOST_READ = 1000
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,11 @@ class Searcher:
         """
         index = self.index  # one snapshot for the whole search, even if it is exchanged meanwhile
         started = perf_counter()
-        embedded = self.embedder.embed_queries([text])
+        # What an embedder would not read is not tokenised either.
+        read = text[:_MOST_READ]
+        embedded = self.embedder.embed_queries([read])
         sparse = embedded.sparse[0] if embedded.sparse else None
-        query = IndexQuery(text, embedded.dense[0], self.tokenizer.tokens(text), sparse)
+        query = IndexQuery(text, embedded.dense[0], self.tokenizer.tokens(read), sparse)
         ready = perf_counter()
         candidates = index.candidates(query, limit=max(limit, DEPTH))
         found = perf_counter()

@@ -78,7 +78,7 @@ class Access:
         text = text.strip() if kind.lower() == "bearer" else ""
         if not text and scope["type"] == "websocket":
             text = _offered(scope.get("subprotocols", ()))
-        if not text.startswith(PREFIX) and not self.required and _on_this_machine(scope):
+        if not text.startswith(PREFIX) and not self.required and on_this_machine(scope):
             origin = headers.get(b"origin", b"").decode("latin-1")
             if origin and not _own_page(origin, headers.get(b"host", b"").decode("latin-1")):
                 raise Forbidden(f"'{origin[:80]}' 페이지에서는 이 서버를 사용할 수 없습니다.")
@@ -134,7 +134,7 @@ async def _authorised(connection: HTTPConnection, scope: Scope) -> Caller:
     return await access.admit(await caller_of(connection.scope), scope)
 
 
-def _on_this_machine(scope: ASGIScope) -> bool:
+def on_this_machine(scope: ASGIScope) -> bool:
     """Both ends of the connection are here, whatever address the settings name.
 
     uvicorn puts the client that a proxy on this machine tells of into `client`.
@@ -144,9 +144,11 @@ def _on_this_machine(scope: ASGIScope) -> bool:
 
 
 def _own_page(origin: str, host: str) -> bool:
+    """A page of this server, by whichever of this machine's names it was opened."""
     try:
-        parts = urlsplit(origin)
-        return parts.netloc == host and is_loopback(parts.hostname or "")
+        page, asked = urlsplit(origin), urlsplit(f"//{host}")
+        same_port = (page.port or 80) == (asked.port or 80)
+        return page.scheme == "http" and same_port and is_loopback(page.hostname or "")
     except ValueError:
         return False
 

@@ -14,8 +14,8 @@ import json
 import re
 import time
 import unicodedata
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -30,11 +30,9 @@ from api.events import (
     TurnStarted,
     Usage,
 )
-from api.providers.base import GenerationOptions
 from api.providers.choice import Providers
 from api.settings import CONFIGS, ROOT, Settings
 from api.state.connection import State
-from api.turns.run import Conversation
 from api.turns.runners.base import TurnRequest
 
 _EVENTS: TypeAdapter[list[TurnEvent]] = TypeAdapter(list[TurnEvent])
@@ -66,106 +64,102 @@ def answer_version(settings: Settings) -> str:
 
 
 class AnswerCache:
-    """Answers in the state store, for `ttl_s` seconds; a store that is away has none."""
-
-    def __init__(self, state: State, *, version: str, ttl_s: int) -> None:
-        self._state, self._version, self._ttl_s = state, version, ttl_s
-
-    def key(self, request: TurnRequest, *, index: str, model: str) -> str:
-        """The key of this question, asked of this index and model."""
-        options = request.options
-        sampled = [options.max_tokens, options.temperature, options.stop]
-        parts = [self._version, index, request.provider, model, sampled, normal_form(request.question)]
-        digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-        return self._state.key("answer", digest)
-
-    async def get(self, key: str) -> list[TurnEvent] | None:
-        """The events of the answer, if there is one."""
-        try:
-            found = await self._state.call(self._state.redis.get(key))
-            return _EVENTS.validate_json(found) if found else None
-        except (StateUnavailable, ValidationError):
-            return None
-
-    async def put(self, key: str, events: list[TurnEvent]) -> None:
-        """Keeps the events of an answer."""
-        try:
-            content = _EVENTS.dump_json(events, by_alias=True)
-            await self._state.call(self._state.redis.set(key, content, ex=self._ttl_s))
-        except StateUnavailable:
-            pass
-
-
-class CachedConversation:
-    """A conversation that answers a repeated first question from the cache.
+    """Answers in the state store, for `ttl_s` seconds; a store that is away has none.
 
     Args:
-        conversation: answers what is not there.
-        cache: where answers are kept.
+        state: the store.
+        version: of what makes answers besides the index, see `answer_version`.
+        ttl_s: life of an answer in seconds.
         providers: which model a provider's name stands for.
         index: gives the fingerprint of the index in use.
     """
 
     def __init__(
         self,
-        conversation: Conversation,
-        cache: AnswerCache,
+        state: State,
         *,
+        version: str,
+        ttl_s: int,
         providers: Providers,
         index: Callable[[], str],
     ) -> None:
-        self._conversation, self._cache = conversation, cache
+        self._state, self._version, self._ttl_s = state, version, ttl_s
         self._providers, self._index = providers, index
 
-    async def answer(self, request: TurnRequest, memory: Memory) -> AsyncGenerator[TurnEvent]:
-        """The events of the turn; `turn.completed` says whether they were `cached`."""
-        if memory.turns or request.history or not _repeatable(request.options):
-            async with aclosing(self._conversation.answer(request, memory)) as events:
-                async for event in events:
-                    yield event
-            return
+    async def get(self, request: TurnRequest, memory: Memory) -> list[TurnEvent] | None:
+        """The events of an earlier answer as events of this turn; None where there is none."""
         started = time.perf_counter()
+        if not _repeatable(request, memory):
+            return None
         model = self._providers.model_of(request.provider, request.session_id)
-        key = self._cache.key(request, index=self._index(), model=model)
-        kept = await self._cache.get(key)
-        if kept is None:
-            async with aclosing(self._answered(request, memory, key)) as events:
-                async for event in events:
-                    yield event
+        try:
+            entry = await self._state.call(self._state.redis.get(self._key(request, model)))
+            stored = _EVENTS.validate_json(entry) if entry else None
+        except (StateUnavailable, ValidationError):
+            return None
+        if stored is None:
+            return None
+        took = round((time.perf_counter() - started) * 1000, 2)
+        times = {"cache": took, "first_delta": took, "total": took}
+        final = stored[-1].model_copy(update={"cached": True, "usage": Usage(), "timings_ms": times})
+        begin = TurnStarted(
+            turn_id=request.turn_id, session_id=request.session_id,
+            provider=request.provider, model=model,
+        )  # fmt: skip
+        return [begin, *stored[:-1], final]
+
+    @asynccontextmanager
+    async def storing(
+        self, request: TurnRequest, memory: Memory
+    ) -> AsyncIterator[Callable[[TurnEvent], None]]:
+        """Looks at the events of a turn and keeps them if its own provider gave the whole answer."""
+        if not _repeatable(request, memory):
+            yield lambda _event: None
             return
-        yield TurnStarted(
-            turn_id=request.turn_id, session_id=request.session_id, provider=request.provider, model=model
-        )
-        for event in kept:
-            if isinstance(event, TurnCompleted):
-                took = round((time.perf_counter() - started) * 1000, 2)
-                times = {"cache": took, "first_delta": took, "total": took}
-                event = event.model_copy(update={"cached": True, "usage": Usage(), "timings_ms": times})
-            yield event
+        recording = _Recording(request.provider)
+        yield recording.add
+        final = recording.final
+        if final is not None and final.index == self._index():
+            content = _EVENTS.dump_json([*recording.events, final], by_alias=True)
+            key = self._key(request, recording.model)
+            with suppress(StateUnavailable):
+                await self._state.call(self._state.redis.set(key, content, ex=self._ttl_s))
 
-    async def _answered(self, request: TurnRequest, memory: Memory, key: str) -> AsyncGenerator[TurnEvent]:
-        """The conversation's events, kept if this provider gave the whole answer."""
-        kept: list[TurnEvent] = []
-        whole = True
-        async with aclosing(self._conversation.answer(request, memory)) as events:
-            async for event in events:
-                match event:
-                    case TurnStarted():
-                        pass
-                    case ProviderSwitched() | TurnFailed():
-                        whole = False
-                    case Delta() if kept and isinstance(kept[-1], Delta):
-                        kept[-1] = Delta(text=kept[-1].text + event.text)
-                    case TurnCompleted():
-                        own = event.provider == request.provider and not event.stopped
-                        whole = whole and not event.truncated and event.verdict != "unsure"
-                        if whole and own and event.index == self._index():
-                            await self._cache.put(key, [*kept, event])
-                    case _:
-                        kept.append(event)
-                yield event
+    def _key(self, request: TurnRequest, model: str) -> str:
+        """The key of this question, asked of the current index and of `model`."""
+        options = request.options
+        sampled = [options.max_tokens, options.temperature, options.stop]
+        asked = [request.provider, model, sampled, normal_form(request.question)]
+        digest = hashlib.sha256(json.dumps([self._version, self._index(), *asked]).encode()).hexdigest()
+        return self._state.key("answer", digest)
 
 
-def _repeatable(options: GenerationOptions) -> bool:
-    """False where the caller asked for chance: then the same question may get another answer."""
-    return not options.temperature and options.top_p is None and options.seed is None
+class _Recording:
+    """The events of one turn as they are kept; `final` is None until they are worth keeping."""
+
+    def __init__(self, provider: str) -> None:
+        self._provider, self._whole, self.model = provider, True, ""
+        self.events: list[TurnEvent] = []
+        self.final: TurnCompleted | None = None
+
+    def add(self, event: TurnEvent) -> None:
+        match event:
+            case TurnStarted():
+                self.model = event.model
+            case ProviderSwitched() | TurnFailed():
+                self._whole = False
+            case Delta() if self.events and isinstance(self.events[-1], Delta):
+                self.events[-1] = Delta(text=self.events[-1].text + event.text)
+            case TurnCompleted():
+                own = event.provider == self._provider and not event.cached
+                answered = event.verdict != "unsure" and not event.stopped and not event.truncated
+                self.final = event if self._whole and own and answered else None
+            case _:
+                self.events.append(event)
+
+
+def _repeatable(request: TurnRequest, memory: Memory) -> bool:
+    """First questions only, and none whose caller asked for chance: those may get another answer."""
+    options = request.options
+    first = not memory.turns and not request.history
+    return first and not options.temperature and options.top_p is None and options.seed is None

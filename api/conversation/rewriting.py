@@ -13,6 +13,7 @@ from contextlib import aclosing
 
 import structlog
 
+from api.conversation.languages import language_of
 from api.errors import ProviderError
 from api.providers.base import GenerationOptions
 from api.providers.choice import Providers
@@ -33,18 +34,34 @@ class QuestionRewriter:
         providers: who is asked, counted and guarded by its breaker as for an answer.
         timeout_s: how long a reply may take; a turn waits for it.
         system: the instructions; `configs/prompts/rewrite.ko.md` by default.
+        translating: those for a question in another language; `configs/prompts/translate.ko.md` by default.
     """
 
-    def __init__(self, providers: Providers, *, timeout_s: float, system: str = "") -> None:
+    def __init__(
+        self, providers: Providers, *, timeout_s: float, system: str = "", translating: str = ""
+    ) -> None:
         self._providers, self._timeout_s = providers, timeout_s
         self._system = system or load_system_prompt(PROMPTS / "rewrite.ko.md")
+        self._translating = translating or load_system_prompt(PROMPTS / "translate.ko.md")
 
     async def rewrite(
         self, provider: str, question: str, history: Sequence[Exchange], *, session: str
     ) -> str | None:
         """Returns the standalone question, or None where `provider` gave none that can be used."""
+        return await self._ask(self._system, provider, question, history, session)
+
+    async def translate(
+        self, provider: str, question: str, history: Sequence[Exchange], *, session: str
+    ) -> str | None:
+        """Returns the question in Korean and standalone, or None as `rewrite`."""
+        korean = await self._ask(self._translating, provider, question, history, session)
+        return korean if korean and language_of(korean) == "ko" else None
+
+    async def _ask(
+        self, system: str, provider: str, question: str, history: Sequence[Exchange], session: str
+    ) -> str | None:
         said = tuple(Exchange(e.question, e.answer[:_ANSWER_CHARS]) for e in history)
-        prompt = GroundedPrompt(self._system, said, (), question, question)
+        prompt = GroundedPrompt(system, said, (), question, question)
         options = GenerationOptions(max_tokens=_MAX_TOKENS, temperature=0.0, session=session)
         reply = ""
         try:

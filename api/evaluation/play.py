@@ -17,6 +17,7 @@ from api.conversation.memory import Memory, RememberedTurn
 from api.evaluation.rows import CasesError
 from api.events import Delta, QuestionRewritten, Sources, Suggestion, Suggestions, TurnCompleted, Verdict
 from api.turns.runners.base import TurnRequest
+from api.turns.transcript import Transcript
 from retrieval.training.metrics import percentile
 
 
@@ -75,10 +76,11 @@ async def play(conversation: Conversation, question: str, memory: Memory, *, pro
     """Asks `question` with `memory` before it. Raises `ApiError` where no answer is possible."""
     request = TurnRequest("evaluation", "evaluation", question, provider)
     standalone, sources, suggestions = question, Sources(sources=()), Suggestions(suggestions=())
-    completed = TurnCompleted(answer="", verdict="not_found")
+    completed, transcript = TurnCompleted(verdict="not_found"), Transcript(request)
     started, first_s = time.perf_counter(), None
     async with aclosing(conversation.answer(request, memory)) as events:
         async for event in events:
+            transcript.add(event)
             match event:
                 case Delta() if first_s is None:
                     first_s = time.perf_counter() - started
@@ -97,7 +99,7 @@ async def play(conversation: Conversation, question: str, memory: Memory, *, pro
         question,
         standalone,
         completed.verdict,
-        completed.answer,
+        transcript.text,
         tuple(ids.values()),
         tuple(dict.fromkeys(ids[n] for n in completed.citations if n in ids)),
         suggestions.suggestions,

@@ -17,7 +17,7 @@ import structlog
 from api.errors import StateUnavailable
 from api.jobs.records import JobLost, JobRecords
 from api.settings import ROOT
-from api.turns.writer import patiently
+from api.turns.writer import retry_while_away
 
 log = structlog.get_logger(__name__)
 COMMAND = (sys.executable, "-m", "api.jobs.process")
@@ -49,7 +49,7 @@ async def run_job(job_id: str, records: JobRecords, *, command: tuple[str, ...] 
         last = await reading
         status = "cancelled" if cancelled.is_set() else "completed" if "result" in last else "failed"
         last = {"cancelled": True} if cancelled.is_set() else last
-        await patiently(lambda: records.tell(job_id, token, last, status=status), away_s=_AWAY_S)
+        await retry_while_away(lambda: records.tell(job_id, token, last, status=status), away_s=_AWAY_S)
         log.info("job.ended", job_id=job_id, status=status)
     except asyncio.CancelledError:
         await _end(process)
@@ -79,7 +79,7 @@ async def _read(
                 log.warning("job.noise", job_id=job_id, line=raw.decode(errors="replace")[:_TAIL])
                 continue
             if "step" in line:
-                await patiently(partial(records.tell, job_id, token, line), away_s=_AWAY_S)
+                await retry_while_away(partial(records.tell, job_id, token, line), away_s=_AWAY_S)
             else:
                 last = line
         code, complaint = await process.wait(), (await complaints).decode(errors="replace")

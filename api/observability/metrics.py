@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from api.conversation.memory import Memory
 from api.events import ProviderSwitched, TurnCompleted, TurnEvent, TurnFailed, Usage
 
 if TYPE_CHECKING:
-    from api.turns.run import Conversation
+    from api.conversation.memory import Memory
     from api.turns.runners.base import TurnRequest
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.3, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -77,6 +76,12 @@ class Metrics:
         self._tokens(provider, "completion").inc(usage.completion_tokens)
         self._cost(provider).inc(usage.cost_usd)
 
+    @asynccontextmanager
+    async def turn(self, request: TurnRequest, memory: Memory) -> AsyncIterator[Callable[[TurnEvent], None]]:
+        """An observer: counts a turn while it runs, and what its events tell."""
+        with self.turns_running.track_inprogress():
+            yield self.observe
+
     def observe(self, event: TurnEvent) -> None:
         """Counts what an event tells."""
         match event:
@@ -99,18 +104,3 @@ class Metrics:
         self.used(event.provider, event.usage)
         if event.cached:
             self.cache_hits.inc()
-
-
-class ObservedConversation:
-    """A conversation whose events are counted as they pass."""
-
-    def __init__(self, conversation: Conversation, metrics: Metrics) -> None:
-        self._conversation, self._metrics = conversation, metrics
-
-    async def answer(self, request: TurnRequest, memory: Memory) -> AsyncGenerator[TurnEvent]:
-        """The conversation's events, unchanged."""
-        with self._metrics.turns_running.track_inprogress():
-            async with aclosing(self._conversation.answer(request, memory)) as events:
-                async for event in events:
-                    self._metrics.observe(event)
-                    yield event

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass
 
 import structlog
+from opentelemetry.trace import Span, SpanKind
 
 from api.errors import ProviderError, ProviderRejected, UnknownProvider
 from api.events import Usage
+from api.observability.tracing import tracer
 from api.providers.base import ChatProvider, Chunk, GenerationOptions
 from api.providers.breaker import CircuitBreaker
 from api.providers.health import HealthProbes
@@ -121,20 +123,24 @@ class Providers:
         started, first_token_s = time.perf_counter(), None
         usage: Usage | None = None
         outcome: Outcome = "left"
-        try:
-            async with aclosing(provider.stream(prompt, options)) as chunks:
-                async for chunk in chunks:
-                    if first_token_s is None and chunk.text:
-                        first_token_s = time.perf_counter() - started
-                    usage = chunk.usage or usage
-                    yield chunk
-            outcome = "answered"
-        except ProviderError as exc:
-            outcome = "rejected" if isinstance(exc, ProviderRejected) else "failed"
-            raise
-        finally:
-            total_s = time.perf_counter() - started
-            await self.settle(name, outcome, usage=usage, first_token_s=first_token_s, total_s=total_s)
+        with _chat_span(name, self.model_of(name, options.session or "")) as span:
+            try:
+                async with aclosing(provider.stream(prompt, options)) as chunks:
+                    async for chunk in chunks:
+                        if first_token_s is None and chunk.text:
+                            first_token_s = time.perf_counter() - started
+                        usage = chunk.usage or usage
+                        yield chunk
+                outcome = "answered"
+            except ProviderError as exc:
+                outcome = "rejected" if isinstance(exc, ProviderRejected) else "failed"
+                raise
+            finally:
+                if usage is not None:
+                    span.set_attribute("gen_ai.usage.input_tokens", usage.prompt_tokens)
+                    span.set_attribute("gen_ai.usage.output_tokens", usage.completion_tokens)
+                total_s = time.perf_counter() - started
+                await self.settle(name, outcome, usage=usage, first_token_s=first_token_s, total_s=total_s)
 
     async def settle(
         self,
@@ -160,3 +166,13 @@ class Providers:
             await self.breaker.succeeded(name)
         else:
             await self.breaker.left(name)
+
+
+def _chat_span(provider: str, model: str) -> AbstractContextManager[Span]:
+    """The span of one request to a model, by the GenAI semantic conventions."""
+    attributes = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": provider,
+        "gen_ai.request.model": model,
+    }
+    return tracer.start_as_current_span(f"chat {model}", kind=SpanKind.CLIENT, attributes=attributes)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from api.conversation.memory import Memory, RememberedTurn
 from api.errors import ApiError, ProviderTimeout, SearchUnavailable, StateUnavailable
-from api.events import Delta, ProviderSwitched, TurnCompleted, TurnEvent, TurnFailed, TurnStarted
+from api.events import Delta, ProviderSwitched, TurnCompleted, TurnFailed, TurnStarted
+from api.turns.answering import Answering, Observe
 from api.turns.event_log import LeaseLost
 from api.turns.records import INTERRUPTED, Claim, TurnRecords
 from api.turns.runners.base import TurnRequest
@@ -25,7 +25,7 @@ from api.turns.saved import SavedTurn
 from api.turns.sessions import memory_of
 from api.turns.signals import Reason, Signals
 from api.turns.transcript import Transcript
-from api.turns.writer import EventWriter, patiently
+from api.turns.writer import EventWriter, retry_while_away
 from retrieval.errors import RetrievalError
 
 log = structlog.get_logger(__name__)
@@ -36,14 +36,6 @@ INTERNAL = TurnFailed(
 )
 SEARCH_AWAY = SearchUnavailable("지금은 FAQ를 검색할 수 없습니다. 잠시 후 다시 질문해 주세요.").event()
 _ABANDONED: frozenset[Reason] = frozenset({"stopped", "abandoned"})
-
-
-class Conversation(Protocol):
-    """Answers one question as a stream of events that ends with a final one. Stateless."""
-
-    def answer(self, request: TurnRequest, memory: Memory) -> AsyncGenerator[TurnEvent]:
-        """Closing the iterator stops all work for the answer at once."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +60,7 @@ class RunLimits:
 async def run_turn(
     request: TurnRequest,
     *,
-    conversation: Conversation,
+    answering: Answering,
     turns: TurnRecords,
     signals: Signals,
     limits: RunLimits = RunLimits(),
@@ -82,13 +74,13 @@ async def run_turn(
         LeaseLost: another run has taken it over.
         StateUnavailable: the state store stayed away longer than `limits.away_s`.
     """
-    claim = await patiently(lambda: turns.claim(request.turn_id), away_s=limits.away_s)
+    claim = await retry_while_away(lambda: turns.claim(request.turn_id), away_s=limits.away_s)
     if claim is None:
         return
     turns.log.open_feed(request.turn_id, base=claim.last)
     run = _Run(request, claim, turns, signals, limits)
     try:
-        await run.carry_out(conversation)
+        await run.carry_out(answering)
     except asyncio.CancelledError:
         with contextlib.suppress(StateUnavailable):
             await turns.release(request.turn_id, claim.token)
@@ -106,10 +98,11 @@ class _Run:
         self._request, self._claim = request, claim
         self._turns, self._signals, self._limits = turns, signals, limits
         self._transcript = Transcript(request)
-        self._memory = Memory()
+        self._memory = _memory_of_history(request, limits.memory_turns)
+        self._observe: Observe
         self._last_event = asyncio.get_running_loop().time()
 
-    async def carry_out(self, conversation: Conversation) -> None:
+    async def carry_out(self, answering: Answering) -> None:
         turn_id, token = self._request.turn_id, self._claim.token
         writer = EventWriter(
             self._turns.log, turn_id, token, last=self._claim.last, away_s=self._limits.away_s
@@ -127,20 +120,19 @@ class _Run:
                 signal.set_result("stopped")
             watch = asyncio.create_task(self._watch(), name=f"watch-{turn_id}")
             try:
-                final = await self._answer(conversation, writer, signal)
-                await self._close(writer, final)
+                async with answering.observed(self._request, self._memory) as self._observe:
+                    final = await self._answer(answering, writer, signal)
+                    await self._close(writer, final)
             finally:
                 watch.cancel()
                 self._signals.close(turn_id)
                 await asyncio.gather(watch, return_exceptions=True)
 
     async def _answer(
-        self, conversation: Conversation, writer: EventWriter, signal: asyncio.Future[Reason]
+        self, answering: Answering, writer: EventWriter, signal: asyncio.Future[Reason]
     ) -> TurnCompleted | TurnFailed:
         """Streams the answer until it ends, fails, or is told to end."""
-        producer = asyncio.create_task(
-            self._produce(conversation, writer), name=f"turn-{self._request.turn_id}"
-        )
+        producer = asyncio.create_task(self._produce(answering, writer), name=f"turn-{self._request.turn_id}")
         try:
             both: set[asyncio.Future[Any]] = {producer, signal}
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -164,17 +156,17 @@ class _Run:
             log.exception("turn.crashed", turn_id=self._request.turn_id)
             return INTERNAL
 
-    async def _produce(self, conversation: Conversation, writer: EventWriter) -> TurnCompleted | TurnFailed:
-        memory = self._memory if self._request.history is None else self._given_memory()
+    async def _produce(self, answering: Answering, writer: EventWriter) -> TurnCompleted | TurnFailed:
         await self._void_earlier_text(writer)
         skip_start = self._claim.last > 0
-        events = conversation.answer(self._request, memory)
+        events = await answering.events(self._request, self._memory)
         async with contextlib.aclosing(events) as stream:
             async for event in stream:
                 self._last_event = asyncio.get_running_loop().time()
                 if isinstance(event, TurnCompleted | TurnFailed):
                     return event
                 self._transcript.add(event)
+                self._observe(event)
                 if not (skip_start and isinstance(event, TurnStarted)):
                     await writer.put(event)
         log.error("turn.without_end", turn_id=self._request.turn_id)
@@ -204,16 +196,15 @@ class _Run:
     async def _close(self, writer: EventWriter, final: TurnCompleted | TurnFailed) -> None:
         """Saves the turn, then shows its end: what is saved is what the stream showed."""
         await writer.flush()
-        shown = self._transcript.text
-        if isinstance(final, TurnCompleted) and final.answer != shown:
-            log.error("turn.text_differs", turn_id=self._request.turn_id, shown=len(shown))
-            final = final.model_copy(update={"answer": shown})
+        if isinstance(final, TurnCompleted):
+            final = final.model_copy(update={"answer": self._transcript.text})
         record = self._transcript.closed(final)
         session_id = self._request.session_id
         if session_id:
-            await patiently(
+            await retry_while_away(
                 lambda: self._turns.sessions.save_turn(session_id, record), away_s=self._limits.away_s
             )
+        self._observe(final)
         await writer.put(final)
         await writer.flush()
 
@@ -249,7 +240,7 @@ class _Run:
         if not session_id:
             return None
         sessions, limit = self._turns.sessions, self._limits.memory_turns
-        turns = await patiently(
+        turns = await retry_while_away(
             # Failed and running turns are not remembered, hence the margin.
             lambda: sessions.turns(session_id, limit=limit * 2 + 8),
             away_s=self._limits.away_s,
@@ -258,9 +249,12 @@ class _Run:
         for turn in turns:
             if turn.turn_id == turn_id:
                 return turn
-        return await patiently(lambda: sessions.saved_turn(session_id, turn_id), away_s=self._limits.away_s)
+        return await retry_while_away(
+            lambda: sessions.saved_turn(session_id, turn_id), away_s=self._limits.away_s
+        )
 
-    def _given_memory(self) -> Memory:
-        given = self._request.history or ()
-        turns = (RememberedTurn(q, q, a, "answered") for q, a in given)
-        return Memory(tuple(turns)[-self._limits.memory_turns :])
+
+def _memory_of_history(request: TurnRequest, most: int) -> Memory:
+    """What a caller who keeps the conversation told of it."""
+    turns = tuple(RememberedTurn(q, q, a, "answered") for q, a in request.history or ())
+    return Memory(turns[-most:])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from api.access.auth import Caller
 from api.errors import InvalidRequest
+from api.observability.tracing import trace_headers
 from api.providers.base import GenerationOptions
 from api.services import Services
 from api.text import check_text
@@ -107,7 +108,7 @@ async def ask(services: Services, caller: Caller, question: Question) -> Begun:
         provider=services.providers.get(chosen or None).name,
         options=question.options,
         history=None if question.history is None else _told(question.history, max_chars=max_chars),
-        trace=services.tracing.carry(),
+        trace=trace_headers(),
         channel=question.channel,
     )
     if caller.key is not None:

@@ -69,7 +69,7 @@ class EventWriter:
             self._wake.clear()
             while self._pending:
                 batch, self._pending = self._pending, []
-                await patiently(lambda events=batch: self._append(events), away_s=self._away_s)  # type: ignore[misc]
+                await retry_while_away(lambda events=batch: self._append(events), away_s=self._away_s)  # type: ignore[misc]
             self._idle.set()
 
     async def _append(self, events: list[TurnEvent]) -> None:
@@ -77,7 +77,7 @@ class EventWriter:
         self._next += len(events)
 
 
-async def patiently(action: Callable[[], Awaitable[T]], *, away_s: float) -> T:
+async def retry_while_away(action: Callable[[], Awaitable[T]], *, away_s: float) -> T:
     """Repeats an idempotent `action` while the store is away, for up to `away_s` seconds."""
     loop = asyncio.get_running_loop()
     give_up = loop.time() + away_s

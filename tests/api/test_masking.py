@@ -10,7 +10,7 @@ import sys
 import pytest
 import structlog
 
-from api.masking import mask_personal_data
+from api.masking import mask_personal_data, mask_secrets
 from api.observability.logs import configure_logs
 from api.settings import LogSettings
 
@@ -59,3 +59,20 @@ def test_logs_mask_the_fields_that_carry_text(
     structlog.get_logger("test").info("turn.failed", **{field: f"연락처 {number}", "turn_id": "t_1"})
     line = json.loads(written.getvalue())
     assert (line[field], line["turn_id"]) == (f"연락처 {label}", "t_1")
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Incorrect API key provided: sk-proj-abcdEFGH1234. You can", "Authorization: Bearer abcd1234efgh",
+     "https://x.example/v1?key=AbCd1234EfGh&x=1", "token hf_abcdefghijkl",
+     "eyJhbGciOiJI.eyJzdWIiOiIx.sig-nature"],
+)  # fmt: skip
+def test_secrets_are_cut(said: str) -> None:
+    assert "[비밀]" in mask_secrets(said)
+    assert not any(part in mask_secrets(said) for part in ("1234", "abcdefghijkl", "eyJ"))
+
+
+def test_known_secrets_are_cut_and_words_are_not() -> None:
+    assert mask_secrets("the key mykey is wrong, skipping tokens", "mykey", "") == (
+        "the key [비밀] is wrong, skipping tokens"
+    )

@@ -14,6 +14,7 @@ import ssl
 from urllib.parse import quote, urlsplit
 
 from api.errors import ProviderError, ProviderTimeout
+from api.observability.tracing import trace_headers
 from api.providers.openai.connection import Broken, Connection, Response
 
 _KEEPALIVE_S = 60.0
@@ -83,6 +84,7 @@ class Upstream:
         head = f"{method} {self._path}{path} HTTP/1.1\r\n{self._headers}"
         if method == "POST":
             head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in trace_headers().items())
         request = f"{head}\r\n".encode() + body
         while True:
             connection = await self._connection()

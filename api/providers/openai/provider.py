@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from api.errors import ProviderError, ProviderRejected, ProviderTimeout
-from api.masking import mask_personal_data
+from api.masking import mask_personal_data, mask_secrets
 from api.providers.base import Chunk, GenerationOptions
 from api.providers.model_alias import ModelAlias
 from api.providers.openai.chunks import BadChunk, Completion, Price
@@ -188,7 +188,7 @@ class OpenAICompatible:
         status = response.status
         try:
             async with asyncio.timeout(_END_S):
-                told = mask_personal_data((await response.read_up_to(2048)).decode(errors="replace"))
+                told = self._safe((await response.read_up_to(2048)).decode(errors="replace"))
         except TimeoutError:
             told = ""
         log.warning("provider_refused", provider=self.name, status=status, told=told[:500])
@@ -203,8 +203,12 @@ class OpenAICompatible:
         return ProviderRejected(self.name, f"'{self.name}' 서버가 요청을 거절했습니다(HTTP {status}).")
 
     def _unreadable(self, what: str) -> ProviderError:
-        log.warning("provider_unreadable", provider=self.name, received=mask_personal_data(what))
+        log.warning("provider_unreadable", provider=self.name, received=self._safe(what))
         return ProviderError(self.name, f"'{self.name}'이(가) 읽을 수 없는 답변을 보냈습니다.")
+
+    def _safe(self, said: str) -> str:
+        """What a server said as it may be logged."""
+        return mask_personal_data(mask_secrets(said, self.endpoint.api_key.get_secret_value()))
 
     def _late(self, what: str) -> ProviderTimeout:
         return ProviderTimeout(self.name, f"'{self.name}'이(가) {what} 제때 보내지 않았습니다.")

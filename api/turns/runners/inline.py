@@ -9,8 +9,9 @@ import structlog
 
 from api.errors import ApiError, Overloaded
 from api.events import TurnEvent
+from api.turns.answering import Answering
 from api.turns.records import TurnRecords
-from api.turns.run import Conversation, RunLimits, run_turn
+from api.turns.run import RunLimits, run_turn
 from api.turns.runners.base import TurnRequest
 from api.turns.signals import Signals
 
@@ -24,14 +25,14 @@ class InlineRunner:
 
     def __init__(
         self,
-        conversation: Conversation,
+        answering: Answering,
         turns: TurnRecords,
         signals: Signals,
         *,
         limits: RunLimits = RunLimits(),
         max_turns: int = 64,
     ) -> None:
-        self._conversation, self._turns, self._signals = conversation, turns, signals
+        self._answering, self._turns, self._signals = answering, turns, signals
         self._limits, self._max_turns = limits, max_turns
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._draining = False
@@ -88,7 +89,7 @@ class InlineRunner:
         try:
             await run_turn(
                 request,
-                conversation=self._conversation,
+                answering=self._answering,
                 turns=self._turns,
                 signals=self._signals,
                 limits=self._limits,

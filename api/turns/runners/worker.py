@@ -16,9 +16,10 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractQueue, ConsumerTag
 
 from api.errors import NotFound, StateUnavailable
 from api.state.broker import AWAY, PUBLISHED_MS, Broker
+from api.turns.answering import Answering
 from api.turns.event_log import LeaseLost
 from api.turns.records import TurnRecords, decode_request
-from api.turns.run import Conversation, RunLimits, run_turn
+from api.turns.run import RunLimits, run_turn
 from api.turns.runners.waiting import WaitingTime
 from api.turns.signals import Signals
 
@@ -32,7 +33,7 @@ class TurnWorker:
     def __init__(
         self,
         broker: Broker,
-        conversation: Conversation,
+        answering: Answering,
         turns: TurnRecords,
         signals: Signals,
         *,
@@ -40,7 +41,7 @@ class TurnWorker:
         concurrency: int,
         waiting: WaitingTime,
     ) -> None:
-        self._broker, self._conversation, self._turns = broker, conversation, turns
+        self._broker, self._answering, self._turns = broker, answering, turns
         self._signals, self._limits, self._concurrency = signals, limits, concurrency
         self._waiting = waiting
         self._running: set[asyncio.Task[None]] = set()
@@ -104,7 +105,7 @@ class TurnWorker:
         try:
             await run_turn(
                 request,
-                conversation=self._conversation,
+                answering=self._answering,
                 turns=self._turns,
                 signals=self._signals,
                 limits=self._limits,

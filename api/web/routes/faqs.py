@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -60,7 +61,8 @@ async def search(
 ) -> SearchView:
     """Hybrid search over questions, answers and expansions."""
     text = check_question(q, max_chars=services.settings.server.max_question_chars)
-    result = await asyncio.to_thread(services.engine.searcher.search, text, limit=limit)
+    search = partial(services.engine.searcher.search, text, limit=limit)
+    result = await services.engine.conversation.lanes.run(text, search)
     hits = [
         HitView(
             score=round(h.score, 4),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from api.conversation.answer_cache import AnswerCache, CachedConversation, answer_version, normal_form
+from api.conversation.answer_cache import AnswerCache, answer_version, normal_form
 from api.conversation.memory import Memory, RememberedTurn
 from api.events import Delta, ProviderSwitched, Sources, TurnCompleted, TurnEvent, TurnStarted, Usage
 from api.providers.base import GenerationOptions
@@ -16,6 +16,7 @@ from api.providers.choice import Providers
 from api.providers.extractive import Extractive
 from api.settings import Settings
 from api.state.connection import State
+from api.turns.answering import Answering
 from api.turns.runners.base import TurnRequest
 from retrieval.tokenizer import KoreanTokenizer
 from tests.api.live import ask
@@ -27,15 +28,18 @@ PROVIDERS = Providers({"extractive": Extractive(KoreanTokenizer())}, default="ex
 
 
 class Named(ScriptedConversation):
-    """Says which provider and index its answers are from."""
+    """Says which provider, model and index its answers are from."""
 
     provider, index, switches = "extractive", "index-1", False
+    model = PROVIDERS.model_of("extractive", "s_1")
 
     async def answer(self, request: TurnRequest, memory: Memory) -> AsyncGenerator[TurnEvent]:
         async for event in super().answer(request, memory):
             if isinstance(event, TurnCompleted):
                 named = {"provider": self.provider, "index": self.index, "usage": Usage(cost_usd=0.1)}
                 yield event.model_copy(update=named)
+            elif isinstance(event, TurnStarted):
+                yield event.model_copy(update={"model": self.model})
             else:
                 if self.switches and isinstance(event, Delta):
                     yield ProviderSwitched(from_="gpt", to="extractive", reason="provider_error")
@@ -47,13 +51,16 @@ class Cached:
 
     def __init__(self, state: State, *, ttl_s: int = 60) -> None:
         self.inner, self.index = Named(), "index-1"
-        cache = AnswerCache(state, version="v1", ttl_s=ttl_s)
-        self._conversation = CachedConversation(
-            self.inner, cache, providers=PROVIDERS, index=lambda: self.index
-        )
+        cache = AnswerCache(state, version="v1", ttl_s=ttl_s, providers=PROVIDERS, index=lambda: self.index)
+        self._answering = Answering(self.inner, cache)
 
     async def ask(self, request: TurnRequest = REQUEST, memory: Memory = NEW) -> list[TurnEvent]:
-        return [event async for event in self._conversation.answer(request, memory)]
+        seen = []
+        async with self._answering.observed(request, memory) as observe:
+            async for event in await self._answering.events(request, memory):
+                observe(event)
+                seen.append(event)
+        return seen
 
     async def hits(self, request: TurnRequest = REQUEST, memory: Memory = NEW) -> bool:
         final = (await self.ask(request, memory))[-1]

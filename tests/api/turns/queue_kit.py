@@ -15,6 +15,7 @@ from typing import Any
 
 from api.state.broker import WORK, Broker, open_broker
 from api.state.connection import State, open_state
+from api.turns.answering import Answering, Observer
 from api.turns.run import RunLimits
 from api.turns.runners.queued import QueuedRunner
 from api.turns.runners.waiting import WaitingTime
@@ -33,12 +34,13 @@ async def worker(
     *,
     concurrency: int = 8,
     lease_s: float = 0.6,
+    observers: tuple[Observer, ...] = (),
 ) -> AsyncIterator[TurnWorker]:
     """A worker with records and signals of its own, as in another process."""
     async with process(state, conversation, lease_s=lease_s, patience_s=20.0) as back:
         running = TurnWorker(
             broker,
-            conversation,
+            Answering(conversation, observers=observers),
             back.turns,
             back.signals,
             limits=RunLimits(),

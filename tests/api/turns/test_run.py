@@ -10,7 +10,9 @@ import pytest
 from api.conversation.memory import Memory
 from api.errors import NotFound, Overloaded, ProviderError
 from api.events import Delta, ProviderSwitched, TurnCompleted, TurnEvent, TurnFailed
+from api.observability.metrics import Metrics
 from api.state.connection import State
+from api.turns.answering import Answering
 from api.turns.run import RunLimits, run_turn
 from api.turns.runners.base import TurnRequest
 from api.turns.saved import new_turn_id
@@ -48,7 +50,7 @@ async def run(
 ) -> None:
     await run_turn(
         request,
-        conversation=conversation,
+        answering=Answering(conversation),
         turns=one.turns,
         signals=one.signals,
         limits=RunLimits(**limits),
@@ -270,3 +272,17 @@ async def test_200_turns_at_once_each_end_once(embedded_state: State) -> None:
         assert conversation.begun == 200
         await one.runner.drain(2)
         assert one.runner.running == 0
+
+
+async def test_observers_see_how_every_turn_ends(embedded_state: State) -> None:
+    metrics = Metrics()
+    for conversation in (ScriptedConversation(), FailingConversation()):
+        async with process(embedded_state, conversation, observers=(metrics.turn,)) as one:
+            request = request_for("")
+            await one.turns.begin(request, owner=OWNER)
+            await one.runner.start(request)
+            await one.events(request.turn_id)
+    value = metrics.registry.get_sample_value
+    assert value("smartstore_turn_errors_total", {"code": "internal_error"}) == 1
+    assert value("smartstore_turns_total", {"provider": "", "verdict": "answered"}) == 1
+    assert value("smartstore_turns_running") == 0

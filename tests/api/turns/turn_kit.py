@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from api.conversation.memory import Memory
 from api.events import Delta, Source, Sources, Suggestion, Suggestions, TurnCompleted, TurnEvent, TurnStarted
 from api.state.connection import State
+from api.turns.answering import Answering, Observer
 from api.turns.event_log import EventLog
 from api.turns.records import TurnRecords
 from api.turns.run import RunLimits
@@ -90,13 +91,14 @@ async def process(
     lease_s: float = 0.6,
     patience_s: float = 0.3,
     max_turns: int = 300,
+    observers: tuple[Observer, ...] = (),
 ) -> AsyncIterator[Process]:
     """Opens the machinery of one process on `state`."""
     log, sessions = EventLog(state, look_s=0.2), Sessions(state)
     turns = TurnRecords(state, log, sessions, lease_s=lease_s, patience_s=patience_s)
     signals = Signals(state, turns.stop_channel)
-    answers = conversation or ScriptedConversation()
-    runner = InlineRunner(answers, turns, signals, limits=limits or RunLimits(), max_turns=max_turns)
+    answering = Answering(conversation or ScriptedConversation(), observers=observers)
+    runner = InlineRunner(answering, turns, signals, limits=limits or RunLimits(), max_turns=max_turns)
     try:
         yield Process(state, log, sessions, turns, signals, runner)
     finally:
