@@ -1,12 +1,13 @@
 """Compares base, adapter in service and candidate on the same cases; writes the verdict into the card.
 
-    python -m finetune.evaluate --adapter var/adapters/faq-… --api http://127.0.0.1:8000 \\
-        --cases ../shared/eval --base vllm-base --current vllm --candidate vllm-candidate \\
+    python -m finetune.evaluate --adapter var/adapters/faq-… --cases DIR \\
+        --base vllm-base --current vllm --candidate vllm-candidate \\
         [--config configs/finetune/….yaml [--current-adapter var/adapters/faq-…]]
 
-`--base`, `--current` and `--candidate` name providers of the running API, each an endpoint with its model.
-With `--config`, the validation loss of all three is measured too, which loads the base model. Without
-`--current` (nothing is in service yet) the candidate is judged against the base. Knows the API by HTTP.
+`--base`, `--current` and `--candidate` name providers of the settings (configs/evaluate.yaml has them), which
+`smartstore eval` measures; the candidate's model is the adapter itself. With `--config`, the validation loss
+of all three is measured too, which loads the base model. Without `--current` (nothing is in service yet) the
+candidate is judged against the base.
 """
 
 from __future__ import annotations
@@ -19,53 +20,56 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from finetune.base_model import open_base, open_tokenizer
+from finetune.base_model import open_base, open_tokenizer, require_packages
 from finetune.config import Config, load_config
 from finetune.data.encoding import encode_all, read_examples
 from finetune.errors import FAULTS
+from finetune.judging.evaluation import case_files, measure
 from finetune.judging.losses import token_loss
-from finetune.judging.served import Case, play, read_cases
 from finetune.judging.verdict import Measures, judge
 from finetune.preflight import resolve_shape
-from retrieval.training.metrics import mean, percentile
+from retrieval.training.metrics import mean
 from serving.registry.adapter import check_modules
 from serving.registry.card import read_card, write_card
 
 
 def evaluate(
-    providers: Mapping[str, str], url: str, cases: Sequence[Case], losses: Mapping[str, Sequence[float]]
+    providers: Mapping[str, str],
+    files: Sequence[Path],
+    losses: Mapping[str, Sequence[float]],
+    *,
+    adapter: str = "",
+    limit: int | None = None,
 ) -> dict[str, Any]:
-    """Plays the cases with every contender and judges the candidate.
+    """Measures every contender on the cases and judges the candidate.
 
     Args:
         providers: of `base`, `current` (if any) and `candidate`.
-        url: of the running API.
-        cases: what to ask.
+        files: of cases.
         losses: validation loss by contender, one value per example; may be empty.
+        adapter: the candidate's name, as its server knows it; empty: the model that the settings name.
+        limit: at most so many cases of each file.
 
     Raises:
-        ServiceError: the API failed.
+        ServiceError: a provider failed, or another one answered in its place.
     """
     values: dict[str, dict[str, list[float]]] = {}
-    report: dict[str, Any] = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "cases": len(cases)}
+    report: dict[str, Any] = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cases": [file.name for file in files],
+    }
     for name, provider in providers.items():
-        turns, measured = play(url, provider, cases)
-        values[name] = {
-            measure: [found[measure] for found in measured if measure in found]
-            for measure in ("answers", "scope", "citations")
-            if any(measure in found for found in measured)
-        }
+        measured = measure(provider, files, model=adapter if name == "candidate" else "", limit=limit)
+        values[name] = dict(measured.values)
         if name in losses:
             values[name]["loss"] = [-loss for loss in losses[name]]
         report[name] = {
             "provider": provider,
-            **{measure: round(mean(found), 5) for measure, found in values[name].items()},
-            "first_token_ms_p50": round(percentile([t.first_ms for t in turns if t.first_ms], 0.5), 1),
-            "total_ms_p50": round(percentile([t.total_ms for t in turns], 0.5), 1),
-            "total_ms_p95": round(percentile([t.total_ms for t in turns], 0.95), 1),
+            **{measure: round(mean(found), 5) for measure, found in measured.values.items()},
+            "turn_ms_p50": {file: round(ms, 1) for file, ms in measured.turn_ms.items()},
         }
-        if "loss" in report[name]:
-            report[name]["loss"] = -report[name]["loss"]
+        if name in losses:
+            report[name]["loss"] = round(mean(losses[name]), 5)
     rival = "current" if "current" in providers else "base"
     report["against"] = rival
     report["judgement"] = judge(*_paired(values[rival], values["candidate"]))
@@ -110,24 +114,24 @@ def main(argv: list[str] | None = None) -> int:
     """Evaluates what the command line names; prints the verdict."""
     parser = argparse.ArgumentParser(prog="python -m finetune.evaluate", description=__doc__)
     parser.add_argument("--adapter", type=Path, required=True)
-    parser.add_argument("--api", default="http://127.0.0.1:8000")
     parser.add_argument("--cases", type=Path, required=True)
     parser.add_argument("--base", required=True)
     parser.add_argument("--current", default="")
     parser.add_argument("--candidate", required=True)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--current-adapter", type=Path)
-    parser.add_argument("--limit", type=int, help="at most so many cases")
+    parser.add_argument("--limit", type=int, help="at most so many cases of each file")
     given = parser.parse_args(argv)
     providers = {"base": given.base, "current": given.current, "candidate": given.candidate}
     try:
         card = read_card(given.adapter)
-        cases = read_cases(given.cases)[: given.limit]
+        files = case_files(given.cases)
         losses = {}
         if given.config is not None:
+            require_packages("evaluate", given.config)
             losses = validation_losses(load_config(given.config), given.adapter, given.current_adapter)
         chosen = {name: provider for name, provider in providers.items() if provider}
-        report = evaluate(chosen, given.api, cases, losses)
+        report = evaluate(chosen, files, losses, adapter=card.name, limit=given.limit)
     except FAULTS as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1

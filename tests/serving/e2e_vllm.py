@@ -174,7 +174,7 @@ def try_second_adapter(shop: Workshop, api: str, first: str, second: str) -> Non
     lines = "".join(json.dumps(case, ensure_ascii=False) + "\n" for case in cases)
     (shop.folder / "cases" / "scope.jsonl").write_text(lines, encoding="utf-8")
     said = shop.run(
-        shop.finetune, "-m", "finetune.evaluate", "--adapter", str(shop.registry / second), "--api", api,
+        shop.finetune, "-m", "finetune.evaluate", "--adapter", str(shop.registry / second),
         "--cases", str(shop.folder / "cases"),
         "--base", "vllm-base", "--current", "vllm", "--candidate", "vllm-candidate",
     )  # fmt: skip
