@@ -18,6 +18,7 @@ from api.channels.mcp.mount import mount_mcp
 from api.observability.request_log import RequestLog
 from api.services import Services
 from api.web.body_limit import BodyLimit
+from api.web.cors import with_cors
 from api.web.identify import IdentifyCallers
 from api.web.openai import rerank
 from api.web.openai import routes as openai
@@ -37,7 +38,7 @@ def create_app(services: Services) -> ASGIApp:
     settings = services.settings
     # The gateway answers raw completions in front of FastAPI, whose machinery costs more than all of it.
     app: ASGIApp = Gateway(_routes(services), max_bytes=settings.server.max_raw_body_bytes)
-    app = OwnHost(IdentifyCallers(app), settings)
+    app = with_cors(OwnHost(IdentifyCallers(app), settings), settings.server.origins)
     if settings.tracing.endpoint:
         app = OpenTelemetryMiddleware(app, excluded_urls=_PROBES)
     return RequestLog(app, json_lines=settings.log.format == "json")
@@ -77,5 +78,5 @@ def _routes(services: Services) -> FastAPI:
     ):
         app.include_router(area.router)
     mount_reference(app)
-    mount_page(app)
+    mount_page(app, services.settings)
     return app

@@ -29,7 +29,8 @@ from pydantic_settings import (
 )
 
 from api.access.loopback import is_loopback
-from api.channels.settings import ChannelSettings
+from api.access.origins import check_origin
+from api.channels.settings import ChannelSettings, PublicSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
@@ -55,6 +56,12 @@ class Server(_Section):
     hosts: tuple[str, ...] = Field(
         (), description="further names (Host) that a server on loopback without keys answers to"
     )
+    origins: tuple[str, ...] = Field(
+        (), description="pages elsewhere that may use this server: fetch, events, sockets, frames"
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        ("127.0.0.1", "::1"), description="addresses and networks whose X-Forwarded-For counts"
+    )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="larger request bodies get 413")
     max_raw_body_bytes: int = Field(16_777_216, ge=1024, description="of raw models (images, tools)")
     max_question_chars: int = Field(2000, ge=1)
@@ -63,6 +70,11 @@ class Server(_Section):
     )
     heartbeat_s: float = Field(15.0, gt=0, description="comment line on a silent event stream")
     public_url: str = Field("", description="how clients reach this server; empty: as each request names it")
+
+    @field_validator("origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(check_origin, value))
 
 
 class CorpusSettings(_Section):
@@ -283,6 +295,7 @@ class Settings(BaseSettings):
     conversation: ConversationSettings = ConversationSettings()
     providers: ProviderSettings = ProviderSettings()
     auth: AuthSettings = AuthSettings()
+    public: PublicSettings = PublicSettings()
     openai: OpenAISettings = OpenAISettings()
     channels: ChannelSettings = ChannelSettings()
     log: LogSettings = LogSettings()
@@ -303,7 +316,9 @@ class Settings(BaseSettings):
 
     @property
     def keys_required(self) -> bool:
-        """True where nobody comes in without a key."""
+        """True where only who has a key, or is a visitor of the public page, comes in."""
+        if self.public.enabled:
+            return True
         required = self.auth.required
         return not is_loopback(self.server.host) if required is None else required
 

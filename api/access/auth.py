@@ -17,8 +17,10 @@ from starlette.types import Scope as ASGIScope
 from api.access.keys import PREFIX, SCOPES, Key, Keys, Scope
 from api.access.loopback import is_loopback
 from api.access.rate_limits import RateLimits, TurnSlots
-from api.errors import Forbidden, Unauthorized
+from api.access.visitors import VISITOR, Visitors
+from api.errors import Forbidden, NotFound, Unauthorized
 
+OPERATORS: frozenset[Scope] = frozenset({"admin", "history"})
 KEY_SUBPROTOCOL = "smartstore.key."
 
 
@@ -35,6 +37,11 @@ class Caller:
     id: str
     scopes: frozenset[Scope] = frozenset(SCOPES)
     key: Key | None = None
+
+    @property
+    def visits(self) -> bool:
+        """A visitor without a key: `key` holds the limits of the address."""
+        return self.id == VISITOR
 
     def may(self, scope: Scope) -> None:
         """Raises `Forbidden` where the key lacks `scope`."""
@@ -54,12 +61,16 @@ class Access:
         rates: requests a minute.
         slots: turns at the same time.
         required: nobody comes in without a key.
+        visitors: lets those in who have none; None where nobody may.
+        operators: what only operators ask is answered here.
     """
 
     keys: Keys
     rates: RateLimits
     slots: TurnSlots
     required: bool
+    visitors: Visitors | None = None
+    operators: bool = True
 
     async def identify(self, scope: ASGIScope) -> Caller:
         """The caller that a connection's `Authorization` header names.
@@ -83,20 +94,26 @@ class Access:
             if origin and not _own_page(origin, headers.get(b"host", b"").decode("latin-1")):
                 raise Forbidden(f"'{origin[:80]}' 페이지에서는 이 서버를 사용할 수 없습니다.")
             return LOCAL
+        if self.visitors is not None and self.visitors.is_for(text):
+            key = self.visitors.admit(scope, headers, text)
+            return Caller(VISITOR, key.scopes, key)
         if not text:
             raise Unauthorized("API 키가 필요합니다. 'Authorization: Bearer <키>' 헤더로 보내 주세요.")
-        key = await self.keys.recognise(text)
-        if key is None:
+        known = await self.keys.recognise(text)
+        if known is None:
             raise Unauthorized("알 수 없거나 폐기된 API 키입니다.")
-        return Caller(key.id, key.scopes, key)
+        return Caller(known.id, known.scopes, known)
 
     async def admit(self, caller: Caller, scope: Scope) -> Caller:
         """Lets the caller do one thing of `scope`.
 
         Raises:
+            NotFound: it is the operators', whom this server does not serve.
             Forbidden: the key lacks the scope.
             TooMany: its minute is used up.
         """
+        if scope in OPERATORS and not self.operators:
+            raise NotFound("찾을 수 없습니다.")
         caller.may(scope)
         if caller.key is not None:
             await self.rates.take(caller.key)

@@ -27,6 +27,8 @@ from api.state.connection import State
 Scope = Literal["chat", "raw", "history", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 PREFIX = "ssk_"
+_ID = "k_"
+_ADMIN_ID = "k_admin"
 _FRESH_S = 1.0
 _OUTAGE_S = 60.0
 _REMEMBERED = 1024
@@ -75,7 +77,7 @@ class Keys:
 
     def __init__(self, state: State, *, admin_secret: str = "") -> None:
         self._state = state
-        self._admin = Key("k_admin", "settings", frozenset(SCOPES)) if admin_secret else None
+        self._admin = Key(_ADMIN_ID, "settings", frozenset(SCOPES)) if admin_secret else None
         self._admin_digest = _digest(admin_secret)
         self._known: LRUCache[str, tuple[float, Key | None]] = LRUCache(_REMEMBERED)
         self._looked: LRUCache[str, tuple[float, bool]] = LRUCache(_REMEMBERED)
@@ -155,8 +157,11 @@ class Keys:
         return key
 
     async def valid(self, key: Key) -> bool:
-        """False once the key is revoked; looked up once a second, and true while the store is away."""
-        if self._admin is not None and key.id == self._admin.id:
+        """False once the key is revoked; looked up once a second, and true while the store is away.
+
+        The settings' key, and the limits of a visitor who has none, are not in the store to be revoked.
+        """
+        if key.id == _ADMIN_ID or not key.id.startswith(_ID):
             return True
         looked = self._looked.get(key.id)
         if looked is None or time.monotonic() - looked[0] >= _FRESH_S:

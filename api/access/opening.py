@@ -5,7 +5,9 @@ from __future__ import annotations
 from api.access.auth import Access
 from api.access.keys import Keys
 from api.access.loopback import is_loopback
+from api.access.origins import Origins
 from api.access.rate_limits import RateLimits, TurnSlots
+from api.access.visitors import Visitors
 from api.errors import StateUnavailable
 from api.settings import Settings, SettingsError
 from api.state.connection import State
@@ -18,6 +20,19 @@ def open_access(settings: Settings, state: State) -> Access:
         RateLimits(state),
         TurnSlots(state, turn_s=settings.turns.timeout_s + settings.turns.abandoned_grace_s),
         required=settings.keys_required,
+        visitors=_visitors(settings) if settings.public.enabled else None,
+        operators=settings.public.admin or not settings.public.enabled,
+    )
+
+
+def _visitors(settings: Settings) -> Visitors:
+    public, server = settings.public, settings.server
+    return Visitors(
+        Origins(server.origins, own=server.public_url),
+        key=public.key.get_secret_value(),
+        per_minute=public.per_minute,
+        session_per_minute=public.session_per_minute,
+        concurrent_turns=public.concurrent_turns,
     )
 
 
@@ -35,7 +50,7 @@ async def check_keys(settings: Settings, access: Access) -> None:
         SettingsError: there is none.
     """
     host = settings.server.host
-    if is_loopback(host):
+    if is_loopback(host) or settings.public.enabled:
         return
     try:
         key_exists = await access.keys.exist()

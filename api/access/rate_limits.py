@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.access.keys import Key
+from api.access.visitors import is_visitor
 from api.errors import TooMany
 from api.state.connection import State
 from api.state.courier import Argument
@@ -81,23 +82,33 @@ class RateLimits:
         if self._use(key):
             return
         # One asks the store for a block; those who came meanwhile share it.
-        async with self._asking.setdefault(key.id, asyncio.Lock()):
+        lock = self._asking.setdefault(key.id, asyncio.Lock())
+        try:
+            await self._take_block(key, lock)
+        finally:
+            # There may be as many addresses as there are visitors: none is kept for good.
+            if not lock.locked() and self._asking.get(key.id) is lock:
+                del self._asking[key.id]
+
+    async def _take_block(self, key: Key, lock: asyncio.Lock) -> None:
+        async with lock:
             if self._use(key):
                 return
             wanted = max(1, key.per_minute // _BLOCK)
             args: list[Argument] = [key.per_minute, wanted]
             granted, wait_ms = await self._take(keys=[self._state.key("rate", key.id)], args=args)
             if not granted:
-                raise TooMany(
-                    f"이 API 키의 한도(1분 {key.per_minute:,}건)를 다 썼습니다. 잠시 후 다시 보내 주세요.",
-                    retry_after=wait_ms / 1000,
-                )
-            self._held[key.id] = _Held(granted - 1, time.monotonic() + _HELD_S)
+                raise _spent(key, wait_ms / 1000)
+            if granted > 1:
+                self._held[key.id] = _Held(granted - 1, time.monotonic() + _HELD_S)
 
     def _use(self, key: Key) -> bool:
         """Uses a permit that is held, if there is one."""
         held = self._held.get(key.id)
-        if held is None or held.left < 1 or time.monotonic() > held.until:
+        if held is None:
+            return False
+        if held.left < 1 or time.monotonic() > held.until:
+            del self._held[key.id]
             return False
         held.left -= 1
         return True
@@ -162,6 +173,11 @@ class TurnSlots:
 
     def _slots(self, key: Key) -> str:
         return self._state.key("slots", key.id)
+
+
+def _spent(key: Key, wait_s: float) -> TooMany:
+    whose = "요청이 너무 많습니다" if is_visitor(key) else "이 API 키의 한도를 다 썼습니다"
+    return TooMany(f"{whose}(1분 {key.per_minute:,}건). 잠시 후 다시 보내 주세요.", retry_after=wait_s)
 
 
 def _too_many(key: Key) -> TooMany:

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 
 from api.access.auth import Caller
+from api.access.visits import check_visit, own_repeat, within_budget
 from api.errors import InvalidRequest
 from api.observability.tracing import trace_headers
 from api.providers.base import GenerationOptions
@@ -90,6 +91,7 @@ async def ask(services: Services, caller: Caller, question: Question) -> Begun:
     if len(question.idempotency_key) > _MOST_KEY_CHARS:
         raise InvalidRequest(f"Idempotency-Key는 {_MOST_KEY_CHARS}자까지 보낼 수 있습니다.")
     services.providers.get(question.provider)
+    await check_visit(services, caller, session_id=question.session_id, provider=question.provider)
     chosen, session_id = question.provider or "", ""
     if question.history is not None:
         pass
@@ -101,22 +103,23 @@ async def ask(services: Services, caller: Caller, question: Question) -> Begun:
     else:
         session = await services.sessions.create(owner=caller.id, provider=chosen)
         session_id = session.session_id
+    turn_id = new_turn_id()
+    if caller.key is not None:
+        await services.access.slots.enter(caller.key, turn_id)
     request = TurnRequest(
-        turn_id=new_turn_id(),
+        turn_id=turn_id,
         session_id=session_id,
         question=text,
-        provider=services.providers.get(chosen or None).name,
+        provider=await within_budget(services, caller, services.providers.get(chosen or None).name),
         options=question.options,
         history=None if question.history is None else _told(question.history, max_chars=max_chars),
         trace=trace_headers(),
         channel=question.channel,
     )
-    if caller.key is not None:
-        await services.access.slots.enter(caller.key, request.turn_id)
     begun = await services.turns.begin(
         request,
         owner=caller.id,
-        idempotency_key=question.idempotency_key,
+        idempotency_key=own_repeat(caller, question.idempotency_key),
         fingerprint=question.fingerprint(),
     )
     if begun.created:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access.auth import caller_of, on_this_machine
 from api.access.loopback import is_loopback
-from api.errors import ApiError, Forbidden
+from api.errors import ApiError, Forbidden, NotFound
 from api.settings import Settings
 from api.web.problems import refusal
 
@@ -33,6 +33,7 @@ class OwnHost:
         self._names = frozenset(name.lower() for name in settings.server.hosts)
         self._trusting = not settings.keys_required
         self._guarded = _OPERATIONS if settings.auth.operations else ()
+        self._absent = _OPERATIONS if settings.public.enabled and not settings.public.admin else ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, or refuses it."""
@@ -42,6 +43,8 @@ class OwnHost:
         try:
             if self._trusting and on_this_machine(scope):
                 self._check_host(scope["headers"])
+            if self._absent and scope["path"].startswith(self._absent):
+                raise NotFound("찾을 수 없습니다.")
             if self._guarded and scope["path"].startswith(self._guarded) and not on_this_machine(scope):
                 await caller_of(scope)
         except ApiError as exc:

@@ -41,6 +41,8 @@ def server_of(app: ASGIApp, services: Services, *, ready: Callable[[], None]) ->
         log_config=None,
         access_log=False,
         server_header=False,
+        # The last address in X-Forwarded-For that is none of these is who asks; nobody else's word counts.
+        forwarded_allow_ips=list(settings.server.trusted_proxies),
         ws_max_size=settings.server.max_body_bytes + 1024,
         timeout_graceful_shutdown=_CLOSE_S,
     )

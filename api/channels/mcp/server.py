@@ -110,7 +110,7 @@ class FaqTools:
     ) -> FaqAnswer:
         """FAQ를 근거로, 출처와 함께 답합니다. 쓰는 동안의 글은 진행 알림으로 보냅니다."""
         with _told(ToolError):
-            asked = Question(question, session_id)
+            asked = Question(question, session_id, channel="mcp")
             return await _answer(self._services, self._caller(context), asked, context)
 
     async def get_faq(self, faq_id: Annotated[str, Field(max_length=64, description="FAQ의 id")]) -> FaqText:

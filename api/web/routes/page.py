@@ -9,10 +9,12 @@ from fastapi import FastAPI, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
+from api.settings import Settings
+
 STATIC = Path(__file__).resolve().parent.parent / "static"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors {frames}"
 )
 
 
@@ -26,14 +28,15 @@ class _Assets(StaticFiles):
         return response
 
 
-def mount_page(app: FastAPI) -> None:
-    """Serves the page and its assets."""
+def mount_page(app: FastAPI, settings: Settings) -> None:
+    """Serves the page and its assets; pages of the listed origins may show it in a frame."""
+    policy = _POLICY.format(frames=" ".join(settings.server.origins) or "'none'")
 
     @app.head("/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         headers = {
-            "Content-Security-Policy": _POLICY,
+            "Content-Security-Policy": policy,
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",
             "Cache-Control": "no-cache",

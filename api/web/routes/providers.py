@@ -8,7 +8,7 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from api.errors import StateUnavailable
+from api.errors import NotFound, StateUnavailable
 from api.providers.breaker import Reading
 from api.providers.choice import Providers
 from api.providers.health import Health
@@ -59,8 +59,10 @@ class ProviderList(BaseModel):
 
 
 @router.get("/providers")
-async def providers(services: ServicesDep, _caller: CallerDep) -> ProviderList:
+async def providers(services: ServicesDep, caller: CallerDep) -> ProviderList:
     """Tells who can answer. Health is asked at most every ten seconds."""
+    if caller.visits and not services.settings.public.choose_provider:
+        raise NotFound("찾을 수 없습니다.")
     found = services.providers
     health = await found.health.read()
     readings = await found.breaker.readings(found.names) if found.breaker else {}

@@ -48,7 +48,12 @@ async def create(
     storing = _stored(services)
     place = await _place(body, services, storing, caller)
     asked = Question(
-        place.question, place.session_id, provider=provider, options=body.options(), history=place.history
+        place.question,
+        place.session_id,
+        provider=provider,
+        options=body.options(),
+        history=place.history,
+        channel="openai",
     )
     begun = await ask(services, caller, asked)
     kept = StoredResponse(
