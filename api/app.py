@@ -26,7 +26,7 @@ from api.web.openai.gateway import Gateway
 from api.web.openai.responses import routes as responses
 from api.web.own_host import OwnHost
 from api.web.problems import DOCUMENTED, install_problem_handlers
-from api.web.routes import chat, chat_socket, faqs, history, jobs, operations, providers, sessions
+from api.web.routes import chat, chat_socket, curation, faqs, history, jobs, operations, providers, sessions
 from api.web.routes.page import mount_page
 from api.web.routes.reference import mount_reference
 
@@ -67,6 +67,7 @@ def _routes(services: Services) -> FastAPI:
         chat,
         chat_socket,
         sessions,
+        curation,
         faqs,
         history,
         providers,

@@ -23,11 +23,13 @@ from api.conversation.answer_cache import AnswerCache, answer_version
 from api.conversation.context import ContextResolver
 from api.conversation.followups import FollowUps
 from api.conversation.rewriting import QuestionRewriter
+from api.history.edits import Edits
 from api.history.opening import open_history, open_outbox, write_behind
 from api.history.outbox import Outbox
 from api.history.store import History
 from api.indexing.build import embedder_of
-from api.indexing.corpus import open_corpus
+from api.indexing.curation import Curation
+from api.indexing.edited import expected_corpus
 from api.indexing.refresh import refresh_index
 from api.jobs.base import JobRunner
 from api.jobs.inline import open_inline_jobs
@@ -95,6 +97,7 @@ class Services:
     readers: Readers
     history: History | None = None
     outbox: Outbox | None = None
+    curation: Curation | None = None
 
     @property
     def providers(self) -> Providers:
@@ -129,8 +132,10 @@ def open_searcher(settings: Settings, *, of_corpus: bool = False) -> Searcher:
     tokenizer = KoreanTokenizer()
     expected = None
     if of_corpus:
-        corpus, known = open_corpus(settings)
-        expected = fingerprint(corpus.faqs, known, embedder=embedder.name, tokenizer=tokenizer.version)
+        served = expected_corpus(settings)
+        if served is not None:
+            names = {"embedder": embedder.name, "tokenizer": tokenizer.version}
+            expected = fingerprint(served[0].faqs, served[1], **names)
     index = open_index(
         settings.index_uri,
         token=settings.index.token.get_secret_value(),
@@ -204,7 +209,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 turns, metrics = parts.turns, parts.metrics
                 yield Services(
                     settings, parts.engine, state, turns.sessions, turns, *runners, metrics, access,
-                    readers, parts.history, parts.outbox,
+                    readers, parts.history, parts.outbox, _curation(settings, parts),
                 )  # fmt: skip
 
 
@@ -295,7 +300,7 @@ async def _open_parts(settings: Settings, state: State) -> AsyncIterator[_Parts]
     waiting = WaitingTime(state, limit_s=settings.queue.max_wait_s)
     async with (
         open_engine(settings, state=state, of_corpus=True) as engine,
-        refresh_index(engine.searcher, settings),
+        refresh_index(engine.searcher, settings, state),
         open_history(settings) as history,
         write_behind(settings, history, state, turns, outbox),
     ):
@@ -303,6 +308,12 @@ async def _open_parts(settings: Settings, state: State) -> AsyncIterator[_Parts]
             yield _Parts(state, engine, turns, signals, limits, Metrics(), waiting, history, outbox)
         finally:
             await signals.aclose()
+
+
+def _curation(settings: Settings, parts: _Parts) -> Curation | None:
+    if parts.history is None:
+        return None
+    return Curation(settings, parts.engine.searcher, Edits(parts.history.engine), parts.state)
 
 
 def _open_broker(settings: Settings) -> AbstractAsyncContextManager[Broker]:

@@ -67,6 +67,10 @@ class Searcher:
         self.index, self.embedder, self.tokenizer, self.ranker = index, embedder, tokenizer, ranker
         self._reranker = reranker
 
+    def over(self, index: FaqIndex) -> Searcher:
+        """The same search over another index."""
+        return Searcher(index, self.embedder, self.tokenizer, self.ranker, reranker=self._reranker)
+
     def search(self, text: str, *, limit: int = 10) -> SearchResult:
         """Finds the best `limit` FAQs for a question.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from api.indexing.corpus import open_corpus
+from api.indexing.edited import edited_corpus
 from api.settings import Settings
 from retrieval.corpus.faq import Corpus
 from retrieval.embedders.base import Embedder
@@ -30,7 +30,7 @@ def embedder_of(settings: Settings) -> Embedder:
 def build_from_settings(
     settings: Settings, *, progress: Progress, faq: Path | None = None, expansions: Path | None = None
 ) -> tuple[Corpus, BuildReport]:
-    """Reads the corpus and builds its index.
+    """Reads the corpus, with the edits of single FAQs over it, and builds its index.
 
     Args:
         settings: where everything is.
@@ -40,9 +40,10 @@ def build_from_settings(
 
     Raises:
         CorpusError: a file cannot be used.
+        HistoryUnavailable: the database of the edits is away.
         IndexUnavailable: Milvus failed.
     """
-    corpus, known = open_corpus(settings, faq, expansions)
+    corpus, known = edited_corpus(settings, faq=faq, expansions=expansions)
     report = build_index(
         corpus,
         known,

@@ -8,10 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
 
 import structlog
 
+from api.errors import StateUnavailable
 from api.settings import Settings
+from api.state.channels import Listener
+from api.state.connection import State
 from retrieval.errors import RetrievalError
 from retrieval.index.base import FaqIndex
 from retrieval.index.opening import current_fingerprint, open_index
@@ -21,9 +25,9 @@ log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def refresh_index(searcher: Searcher, settings: Settings) -> AsyncIterator[None]:
-    """Keeps `searcher.index` current for as long as the context is open."""
-    task = asyncio.create_task(_poll(searcher, settings), name="index-refresh")
+async def refresh_index(searcher: Searcher, settings: Settings, state: State) -> AsyncIterator[None]:
+    """Keeps `searcher.index` current while the context is open: looks every so often, and when told."""
+    task = asyncio.create_task(_poll(searcher, settings, state), name="index-refresh")
     try:
         yield
     finally:
@@ -32,11 +36,36 @@ async def refresh_index(searcher: Searcher, settings: Settings) -> AsyncIterator
             await task
 
 
-async def _poll(searcher: Searcher, settings: Settings) -> None:
+async def tell(state: State, fingerprint: str) -> None:
+    """Tells every process that a build is current; one that does not hear finds it at its next look."""
+    with suppress(StateUnavailable):
+        await state.call(cast("Any", state.redis.publish(_channel(state), fingerprint)))
+
+
+def _channel(state: State) -> str:
+    return f"{state.prefix}index"
+
+
+async def _news(state: State, listener: Listener | None, seconds: float) -> Listener | None:
+    """Waits so long, or until told; returns the ear, opened if it was not."""
+    if listener is None:
+        try:
+            with state.guard():
+                listener = await state.channels.subscribe(_channel(state))
+        except (StateUnavailable, TimeoutError):
+            await asyncio.sleep(seconds)
+            return None
+    with suppress(TimeoutError):
+        await listener.get(seconds)
+    return listener
+
+
+async def _poll(searcher: Searcher, settings: Settings, state: State) -> None:
     replaced: FaqIndex | None = None
+    listener: Listener | None = None
     try:
         while True:
-            await asyncio.sleep(settings.index.refresh_s)
+            listener = await _news(state, listener, settings.index.refresh_s)
             # Closed one look later: searches may still have been running on it when it was replaced.
             if replaced is not None:
                 replaced.close()
@@ -48,6 +77,9 @@ async def _poll(searcher: Searcher, settings: Settings) -> None:
     finally:
         if replaced is not None:
             replaced.close()
+        if listener is not None:
+            with suppress(StateUnavailable, asyncio.CancelledError):
+                await state.channels.unsubscribe(_channel(state), listener)
 
 
 def refresh(searcher: Searcher, settings: Settings) -> FaqIndex | None:
@@ -63,6 +95,7 @@ def refresh(searcher: Searcher, settings: Settings) -> FaqIndex | None:
         embedder=searcher.embedder.name,
         tokenizer=searcher.tokenizer.version,
         snapshot_max_faqs=settings.index.snapshot_max_faqs,
+        loaded=old,
     )
     log.info("index_refreshed", old=old.fingerprint, new=searcher.index.fingerprint)
     return old

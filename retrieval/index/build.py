@@ -98,13 +98,13 @@ def build_index(
     clock = _Clock()
     name = fingerprint(corpus.faqs, expansions, embedder=embedder.name, tokenizer=tokenizer.version)
     views = view_texts(corpus.faqs, expansions)
-    payloads = _payloads(corpus)
+    payloads = payloads_of(corpus)
     with MilvusStore(uri, token=token) as store:
         finished = {info.fingerprint: info for info in store.builds()}
         if name in finished:
             if store.current() != name:
                 store.activate(name)
-            _note(uri, finished[name])
+            note_current(uri, finished[name])
             return BuildReport(finished[name], unchanged=True)
         known = _known(store, embedder, tokenizer)
     clock.mark("read")
@@ -112,13 +112,13 @@ def build_index(
     clock.mark("embed")
     info = _info(name, corpus, views, prepared, (embedder.name, tokenizer.version))
     with MilvusStore(uri, token=token) as store:
-        _write(store, info, views, prepared, payloads, progress)
+        write_build(store, info, views, prepared, payloads, progress=progress)
         clock.mark("store")
         before = store.current()
         store.activate(name)
         dropped = store.prune([name, *([before] if before else [])])
-    rows = _columns(views, prepared, corpus)
-    _note(uri, info, rows)
+    rows = columns(views, prepared, corpus)
+    note_current(uri, info, rows)
     clock.mark("activate")
     reused = len(views) - prepared.embedded
     return BuildReport(info, False, prepared.embedded, reused, tuple(dropped), clock.seconds)
@@ -137,11 +137,12 @@ def rollback(uri: str, *, token: str = "") -> BuildInfo:
         if not others:
             raise IndexMissing(uri, "there is no earlier build to go back to")
         store.activate(others[0].fingerprint)
-    _note(uri, others[0])
+    note_current(uri, others[0])
     return others[0]
 
 
-def _note(uri: str, info: BuildInfo, rows: IndexRows | None = None) -> None:
+def note_current(uri: str, info: BuildInfo, rows: IndexRows | None = None) -> None:
+    """Tells beside a local index which build is current, with the snapshot of its rows."""
     path = local_path(uri)
     if path is not None:
         if rows is not None:
@@ -149,7 +150,8 @@ def _note(uri: str, info: BuildInfo, rows: IndexRows | None = None) -> None:
         write_current(path, info)
 
 
-def _payloads(corpus: Corpus) -> dict[str, str]:
+def payloads_of(corpus: Corpus) -> dict[str, str]:
+    """Each FAQ as it is stored. Raises `CorpusError` for one that is too long."""
     payloads = {faq.id: faq_json(faq) for faq in corpus.faqs}
     for faq in corpus.faqs:
         size = len(payloads[faq.id].encode())
@@ -172,7 +174,9 @@ def _known(store: MilvusStore, embedder: Embedder, tokenizer: KoreanTokenizer) -
         fields += ["dense", "lexical"] if info.sparse else ["dense"]
     if info.tokenizer == tokenizer.version:
         fields.append("tokens")
-    for row in store.read(info, fields) if len(fields) > 1 else []:
+    whole = [store.build(info.base)] if info.base else []
+    stored = (row for each in (*whole, info) for row in store.read(each, fields))
+    for row in stored if len(fields) > 1 else ():
         if "dense" in fields:
             known.dense[row["text_hash"]] = np.asarray(row["dense"], np.float32)
         if "lexical" in fields:
@@ -204,14 +208,17 @@ def _info(
     )
 
 
-def _write(
+def write_build(
     store: MilvusStore,
     info: BuildInfo,
     views: Sequence[ViewText],
     prepared: Prepared,
     payloads: Mapping[str, str],
-    progress: Progress,
+    *,
+    progress: Progress = _silent,
+    statistics: Bm25Statistics | None = None,
 ) -> None:
+    """Writes the rows and then the record of a build; `statistics` where they are not of its own rows."""
     progress("store", 0, len(views))
     rows: list[dict[str, Any]] = []
     for n, view in enumerate(views):
@@ -231,7 +238,7 @@ def _write(
     store.create(info.fingerprint, info.dim, sparse=info.sparse)
     store.insert(info.fingerprint, rows)
     _check(store, info, views, prepared)
-    store.finish(info, Bm25Statistics.of(prepared.tokens))
+    store.finish(info, statistics or Bm25Statistics.of(prepared.tokens))
     progress("store", len(views), len(views))
 
 
@@ -250,5 +257,6 @@ def _check(store: MilvusStore, info: BuildInfo, views: Sequence[ViewText], prepa
                 raise IndexUnavailable(store.uri, f"does not find row {views[n].key}; build it again")
 
 
-def _columns(views: Sequence[ViewText], prepared: Prepared, corpus: Corpus) -> IndexRows:
+def columns(views: Sequence[ViewText], prepared: Prepared, corpus: Corpus) -> IndexRows:
+    """The rows of these views as columns."""
     return IndexRows.of(views, vectors=prepared.vectors, tokens=prepared.tokens, faqs=corpus.by_id)

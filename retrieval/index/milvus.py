@@ -34,7 +34,10 @@ class MilvusIndex:
         """
         self._store, self._info = store, info
         self.fingerprint = info.fingerprint
-        self._collection = collection_name(info.fingerprint)
+        self._collection = collection_name(info.base or info.fingerprint)
+        self._removed = info.removed_ids
+        # What a patch puts in is small, and searched here.
+        self._patch = read_rows(store, info) if info.base else None
         self._statistics = store.statistics(info.fingerprint)
         with failures(store.uri):
             store.client.load_collection(self._collection)
@@ -44,15 +47,19 @@ class MilvusIndex:
 
     def candidates(self, query: IndexQuery, *, limit: int) -> list[Candidate]:
         """The union of each leg's best `limit` FAQs, in the order of their ids."""
-        rows = self._rows(self._found(query, limit))
+        rows = self._rows(self._found(query, limit) - self._removed)
+        if self._patch is not None:
+            rows = _together(rows, self._patch)
         part = MemoryIndex(rows, fingerprint=self.fingerprint, statistics=self._statistics)
         return part.candidates(query, limit=limit)
 
     def get(self, faq_ids: Sequence[str]) -> dict[str, Faq]:
         """The FAQs with these ids; unknown ids are left out."""
-        keys = [f"{id}:question0" for id in faq_ids]
+        keys = [f"{id}:question0" for id in faq_ids if id not in self._removed]
         rows = self._query("id", keys, ["payload"])
         faqs = {faq.id: faq for faq in (faq_from_json(row["payload"]) for row in rows)}
+        if self._patch is not None:
+            faqs |= self._patch.faqs
         return {id: faqs[id] for id in faq_ids if id in faqs}
 
     def close(self) -> None:
@@ -60,7 +67,7 @@ class MilvusIndex:
         self._store.close()
 
     def _found(self, query: IndexQuery, limit: int) -> set[str]:
-        window = min(limit * self._info.rows_per_faq, MAX_WINDOW)
+        window = min((limit + len(self._removed)) * self._info.rows_per_faq, MAX_WINDOW)
         legs: list[tuple[str, Any]] = [("dense", query.dense.tolist())]
         if self._info.sparse and query.sparse:
             legs.append(("lexical", dict(query.sparse)))
@@ -103,6 +110,19 @@ class MilvusIndex:
                     raise
                 self._store.client.load_collection(self._collection)
                 return action(self._collection, **arguments)
+
+
+def _together(one: IndexRows, other: IndexRows) -> IndexRows:
+    sparse = None if one.sparse is None or other.sparse is None else one.sparse + other.sparse
+    return IndexRows(
+        keys=one.keys + other.keys,
+        faq_ids=one.faq_ids + other.faq_ids,
+        views=one.views + other.views,
+        dense=np.concatenate([one.dense, other.dense]),
+        tokens=one.tokens + other.tokens,
+        sparse=sparse,
+        faqs={**one.faqs, **other.faqs},
+    )
 
 
 def row_fields(*, sparse: bool) -> tuple[str, ...]:

@@ -107,7 +107,12 @@ class MilvusStore:
             rows = self._query(schema.BUILDS, 'kind == "info"', ["payload"])
             present = set(self.client.list_collections())
         infos = (BuildInfo(**json.loads(row["payload"])) for row in rows)
-        kept = [info for info in infos if schema.collection_name(info.fingerprint) in present]
+        kept = [
+            info
+            for info in infos
+            if schema.collection_name(info.fingerprint) in present
+            and (not info.base or schema.collection_name(info.base) in present)
+        ]
         return sorted(kept, key=lambda info: info.created, reverse=True)
 
     def build(self, fingerprint: str | None = None) -> BuildInfo:
@@ -140,7 +145,8 @@ class MilvusStore:
         with failures(self.uri):
             for start in range(0, len(rows), _INSERT):
                 self.client.insert(name, list(rows[start : start + _INSERT]))
-            self.client.flush(name)
+            if rows:
+                self.client.flush(name)
             self.client.load_collection(name)
 
     def count(self, fingerprint: str) -> int:
@@ -173,6 +179,7 @@ class MilvusStore:
         """BM25 statistics of a build."""
         expr = f'kind == "terms" and fingerprint == "{fingerprint}"'
         with failures(self.uri):
+            self.client.load_collection(schema.BUILDS)
             rows = self._query(schema.BUILDS, expr, ["piece", "payload"])
         rows.sort(key=lambda row: int(row["piece"]))
         return Bm25Statistics.from_json("".join(row["payload"] for row in rows))
@@ -188,7 +195,11 @@ class MilvusStore:
                 self.client.create_alias(name, schema.ALIAS)
 
     def prune(self, keep: Sequence[str]) -> list[str]:
-        """Drops every build, finished or not, but those in `keep`; returns the dropped fingerprints."""
+        """Drops every build, finished or not, but those in `keep` and their bases.
+
+        Returns the dropped fingerprints.
+        """
+        keep = [*keep, *(info.base for info in self.builds() if info.fingerprint in keep and info.base)]
         with failures(self.uri):
             found = [f for name in self.client.list_collections() if (f := schema.fingerprint_of(name))]
             dropped = [fingerprint for fingerprint in found if fingerprint not in keep]

@@ -7,12 +7,15 @@ Imports pymilvus only where the store itself has to be opened.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
+from retrieval.edits.patched import PatchedIndex
 from retrieval.errors import IndexMissing
+from retrieval.index.base import FaqIndex
 from retrieval.index.memory import MemoryIndex
 from retrieval.index.milvus import MilvusIndex, read_rows
 from retrieval.index.milvus_store import MilvusStore, local_path
-from retrieval.index.rows import BuildInfo
+from retrieval.index.rows import BuildInfo, IndexRows
 from retrieval.index.snapshot import read_current, read_snapshot, write_current, write_snapshot
 
 _log = logging.getLogger(__name__)
@@ -55,6 +58,7 @@ def open_index(
     token: str = "",
     fingerprint: str | None = None,
     snapshot_max_faqs: int = 50_000,
+    loaded: FaqIndex | None = None,
 ) -> MemoryIndex | MilvusIndex:
     """Opens the current build.
 
@@ -68,6 +72,7 @@ def open_index(
         token: the server's credentials.
         fingerprint: the build that the settings' corpus gives, if the index must be of that corpus.
         snapshot_max_faqs: see above.
+        loaded: an index that is open already: what the current build has in common with it is not read.
 
     Raises:
         IndexMissing: nothing has been built.
@@ -78,8 +83,11 @@ def open_index(
     info.check(uri, embedder=embedder, tokenizer=tokenizer, fingerprint=fingerprint)
     path = local_path(uri)
     in_memory = info.faqs <= snapshot_max_faqs
-    if in_memory and path is not None and (rows := read_snapshot(path, info)):
-        return MemoryIndex(rows, fingerprint=info.fingerprint)
+    if in_memory and path is not None:
+        wanted = [info] if _base_in(loaded, info) or not info.base else [info, _base_info(info)]
+        read = [rows for each in wanted if (rows := read_snapshot(path, each))]
+        if len(read) == len(wanted):
+            return _in_memory(info, read[0], *read[1:], loaded=loaded)
     store = MilvusStore(uri, token=token)
     try:
         info = store.build()
@@ -87,6 +95,7 @@ def open_index(
         if not in_memory:
             return MilvusIndex(store, info)
         rows = read_rows(store, info)
+        base = read_rows(store, _base_info(info)) if info.base else None
     except BaseException:
         store.close()
         raise
@@ -94,7 +103,34 @@ def open_index(
     if path is not None:
         try:
             write_snapshot(path, rows, info)
+            if base is not None:
+                write_snapshot(path, base, _base_info(info))
             write_current(path, info)
         except OSError as exc:
             _log.warning("no snapshot beside %s, the next start takes longer: %s", path, exc)
-    return MemoryIndex(rows, fingerprint=info.fingerprint)
+    return _in_memory(info, rows, base, loaded=loaded)
+
+
+def _in_memory(
+    info: BuildInfo, rows: IndexRows, base: IndexRows | None = None, *, loaded: FaqIndex | None
+) -> MemoryIndex:
+    """The build in memory, over the base that is loaded already where it is that of a patch."""
+    if not info.base:
+        return MemoryIndex(rows, fingerprint=info.fingerprint)
+    whole = _base_in(loaded, info)
+    if whole is None:
+        assert base is not None
+        whole = MemoryIndex(base, fingerprint=info.base)
+    return PatchedIndex(whole, info.removed_ids, rows, fingerprint=info.fingerprint)
+
+
+def _base_in(loaded: FaqIndex | None, info: BuildInfo) -> MemoryIndex | None:
+    if isinstance(loaded, PatchedIndex):
+        loaded = loaded.base
+    same = isinstance(loaded, MemoryIndex) and bool(info.base) and loaded.fingerprint == info.base
+    return loaded if same and isinstance(loaded, MemoryIndex) else None
+
+
+def _base_info(info: BuildInfo) -> BuildInfo:
+    """What is needed of a patch's base to read its rows."""
+    return replace(info, fingerprint=info.base, rows=info.base_rows, base="", removed="")

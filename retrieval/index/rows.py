@@ -153,6 +153,9 @@ class BuildInfo:
         corpus: the corpus' own fingerprint.
         created: ISO 8601, UTC.
         schema: version of the stored layout.
+        base: the build this one is a patch of; empty where it holds every row itself.
+        base_rows: how many rows that one has.
+        removed: ids of the base's FAQs that do not count, comma-separated.
     """
 
     fingerprint: str
@@ -168,6 +171,14 @@ class BuildInfo:
     corpus: str
     created: str
     schema: int = SCHEMA
+    base: str = ""
+    base_rows: int = 0
+    removed: str = ""
+
+    @property
+    def removed_ids(self) -> frozenset[str]:
+        """Ids of the base's FAQs that do not count."""
+        return frozenset(filter(None, self.removed.split(",")))
 
     def check(self, uri: str, *, embedder: str, tokenizer: str, fingerprint: str | None = None) -> None:
         """Compares the build with what the settings need.

@@ -30,11 +30,11 @@ def read_current(path: Path) -> BuildInfo | None:
 
 
 def write_current(path: Path, info: BuildInfo) -> None:
-    """Replaces that file in one step; snapshots of other builds are deleted."""
+    """Replaces that file in one step; snapshots of other builds than it and its base are deleted."""
     with _replacing(_current_file(path)) as file:
         file.write(json.dumps(asdict(info), ensure_ascii=False).encode())
     for old in path.parent.glob(f"{path.name}.*.npz"):
-        if old != _snapshot_file(path, info.fingerprint):
+        if old not in (_snapshot_file(path, info.fingerprint), _snapshot_file(path, info.base)):
             old.unlink(missing_ok=True)
 
 

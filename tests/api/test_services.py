@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from api import services
+from api.indexing import edited
 from api.settings import load_settings
 from api.state import connection
 from tests.api.live import serve
@@ -30,7 +31,7 @@ async def test_starting_opens_the_embedder_the_corpus_and_the_store_once(
         monkeypatch.setattr(module, name, counting)
 
     count(services, "embedder_of")
-    count(services, "open_corpus")
+    count(edited, "open_corpus")
     count(connection, "embedded_valkey")
     settings = load_settings().model_copy(update={"data_dir": data_dir})
     async with services.open_services(settings):

@@ -18,6 +18,7 @@ from api.history.outbox import Outbox
 from api.history.store import History
 from api.history.writer import HistoryWriter
 from api.state.connection import State
+from api.turns.answering import Answering
 from api.turns.event_log import EventLog
 from api.turns.records import TurnRecords
 from api.turns.run import run_turn
@@ -53,7 +54,7 @@ class Rig:
 
     async def run(self, request: TurnRequest, conversation: Any = None) -> str:
         answers = conversation or ScriptedConversation()
-        await run_turn(request, conversation=answers, turns=self.turns, signals=self.signals)
+        await run_turn(request, answering=Answering(answers), turns=self.turns, signals=self.signals)
         return request.turn_id
 
 

@@ -1,0 +1,1 @@
+"""Edits of single FAQs over an untouched corpus file, live without building the index anew."""
