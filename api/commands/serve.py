@@ -17,6 +17,8 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="port; 0 takes a free one")] = None,
 ) -> None:
     """Serve the API and the chat page until interrupted."""
+    import uvloop
+
     from api.access.opening import check_listening
     from api.observability.logs import configure_logs
     from api.services import warn_of_missing_key
@@ -31,7 +33,8 @@ def serve(
     warn_of_missing_key(settings)
     listener = _listen(host, port)
     address = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{listener.getsockname()[1]}"
-    asyncio.run(_serve(settings, listener, f"smartstore-chatbot is ready: {address}"))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, listener, f"smartstore-chatbot is ready: {address}"))
 
 
 async def _serve(settings: Settings, listener: socket.socket, ready: str) -> None:
@@ -48,7 +51,8 @@ async def _serve(settings: Settings, listener: socket.socket, ready: str) -> Non
 def _listen(host: str, port: int) -> socket.socket:
     """A listening socket, bound before the models load, so that a taken port is told at once."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named, as asyncio turns off Nagle's algorithm for what is TCP by name only.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

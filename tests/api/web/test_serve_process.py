@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from api.commands.serve import _listen
 from tests.api.live import ROOT, SMARTSTORE, ask, environment, parse, serve
 
 
@@ -121,3 +122,11 @@ def test_interrupt_ends_the_server_without_an_error(data_dir: Path) -> None:
     with serve(data_dir) as server:
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(30) == 0
+
+
+def test_small_pieces_do_not_wait_for_each_other(data_dir: Path) -> None:
+    with _listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
+    with serve(data_dir) as server:
+        loaded = (Path("/proc") / str(server.process.pid) / "maps").read_text()
+    assert "uvloop/loop." in loaded
