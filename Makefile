@@ -153,3 +153,18 @@ clients:
 	@if command -v npm > /dev/null; then mkdir -p $(CLIENTS)/node && \
 	  npm install --silent --no-audit --no-fund --prefix $(CLIENTS)/node ai@6 @ai-sdk/openai@3; \
 	else echo "no npm: the Vercel AI SDK is left out"; fi
+
+# --- attacks: hostile inputs while two sellers work; garak has an environment of its own ---
+.PHONY: fuzz garak
+GARAK := .venv-garak
+MINUTES ?= 10
+
+fuzz: $(VENV)/dev
+	$(BIN)/python -m tests.attack.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+garak: $(VENV)/dev $(GARAK)/bin/garak
+	$(BIN)/python -m tests.attack.garak --garak $(GARAK)/bin/python
+
+$(GARAK)/bin/garak:
+	$(PYTHON) -m venv $(GARAK)
+	$(GARAK)/bin/python -m pip install --quiet --disable-pip-version-check 'garak==0.17.1'

@@ -1,0 +1,1 @@
+"""Attacks on a real server: bounded fuzzing and garak's probes."""
