@@ -191,27 +191,26 @@ def ablation(
     from api.evaluation.ablation import as_json as steps_json
     from api.evaluation.ablation import measure_ablation, table, write_section
     from api.evaluation.retrieval import check_gold, read_retrieval_cases
-    from api.indexing.build import embedder_of
+    from api.indexing.build import corpus_embedder
     from api.indexing.corpus import open_corpus
     from api.settings import load_settings
     from retrieval.embedders.adapter import AdaptedEmbedder
     from retrieval.ranking.ranker import Ranker
     from retrieval.tokenizer import KoreanTokenizer
     from retrieval.training.data import corpus_views
-    from retrieval.training.run import file_name
 
     rows, settings = read_retrieval_cases(cases), load_settings()
     corpus, known = open_corpus(settings, faq, expansions)
     check_gold(rows, corpus.by_id, cases)
-    embedder = embedder_of(settings)
-    base, adapter = (
-        (embedder.inner, embedder.adapter) if isinstance(embedder, AdaptedEmbedder) else (embedder, None)
-    )
-    cache = settings.path(settings.data_dir) / "cache" / f"{file_name(base)}.npz"
-    views = corpus_views(corpus, known, base, KoreanTokenizer(), cache=cache, progress=_progress)
-    steps = measure_ablation(
-        rows, corpus, views, base, adapter=adapter, ranker=Ranker.load(embedder=embedder.name)
-    )
+    with corpus_embedder(settings) as embedder:
+        base, adapter = (
+            (embedder.inner, embedder.adapter) if isinstance(embedder, AdaptedEmbedder) else (embedder, None)
+        )
+        views = corpus_views(corpus, known, base, KoreanTokenizer(), progress=_progress)
+        vectors = base.embed_queries([case.query for case in rows]).dense
+        steps = measure_ablation(
+            rows, corpus, views, vectors, adapter=adapter, ranker=Ranker.load(embedder=embedder.name)
+        )
     heading = (
         f"## What each part of the search adds\n\n`smartstore eval ablation --cases {cases.name}`: "
         f"{len(rows)} questions, {len(corpus.faqs)} FAQs, embedder {embedder.name}. In brackets 95% "

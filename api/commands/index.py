@@ -93,3 +93,35 @@ def _print(build: BuildInfo, settings: Settings) -> None:
     typer.echo(f"uri: {settings.index_uri}")
     for name, value in asdict(build).items():
         typer.echo(f"{name}: {value}")
+
+
+@app.command()
+def vectors(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the file; configs/expansions by default.")
+    ] = None,
+) -> None:
+    """Keep the vectors of every text that the repository holds in the repository, 8 bits a number.
+
+    A first build then embeds nothing but the titles and answers of its own FAQ. Run it after a change of
+    the expansions or of the embedder.
+    """
+    from api.indexing.build import corpus_embedder
+    from api.settings import CONFIGS, load_settings
+    from retrieval.corpus.expansions import read_expansions
+    from retrieval.corpus.faq import read_corpus
+    from retrieval.embedders.remembered import RememberingEmbedder, base_of, file_name, write_vectors
+    from retrieval.index.rows import view_texts
+
+    sample = read_corpus(CONFIGS / "faq" / "sample.jsonl")
+    asked = read_expansions(CONFIGS / "expansions")
+    with corpus_embedder(load_settings()) as embedder:
+        memory = base_of(embedder)
+        if not isinstance(memory, RememberingEmbedder):
+            raise typer.BadParameter(f"{embedder.name} makes more than dense vectors")
+        passages = [view.embedded for view in view_texts(sample.faqs, {})]
+        queries = [query for queries in asked.values() for query in queries]
+        kept = memory.codes_of("passage", passages) | memory.codes_of("query", queries)
+        path = (out or CONFIGS / "expansions") / file_name(memory)
+        write_vectors(path, memory.name, kept)
+    typer.echo(f"{len(kept)} vectors, {path.stat().st_size / 1e6:.1f} MB: {path}")

@@ -37,7 +37,7 @@ def train_ranker(
     """
     from rich.console import Console
 
-    from api.indexing.build import embedder_of
+    from api.indexing.build import corpus_embedder
     from api.indexing.corpus import open_corpus
     from api.settings import CONFIGS, load_settings
     from retrieval.corpus.expansions import read_expansions
@@ -45,34 +45,33 @@ def train_ranker(
     from retrieval.errors import CorpusError
     from retrieval.tokenizer import KoreanTokenizer
     from retrieval.training.data import corpus_views
-    from retrieval.training.run import file_name, train
+    from retrieval.training.run import train
 
     console, settings = Console(), load_settings()
     corpus, known = open_corpus(settings, faq, expansions)
-    embedder = embedder_of(settings)
-    base = embedder.inner if isinstance(embedder, AdaptedEmbedder) else embedder
     written = queries or CONFIGS / "ranking" / "queries.jsonl"
     if not any(faq.id in known for faq in corpus.faqs):
         raise CorpusError(corpus.source, "has no expansions.", hint="Write them with `smartstore expand`.")
-    console.print(f"{len(corpus.faqs)} FAQs, embedder {base.name}")
-    views = corpus_views(
-        corpus,
-        known,
-        base,
-        KoreanTokenizer(),
-        cache=settings.path(settings.data_dir) / "cache" / f"{file_name(base)}.npz",
-        progress=lambda step, done, total: (
-            console.print(f"{step}: {done} of {total}") if done % 1024 == 0 else None
-        ),
-    )
-    card = train(
-        corpus,
-        views,
-        base,
-        queries=read_expansions(written) if written.exists() else {},
-        out=out or CONFIGS / "ranking",
-        say=console.print,
-    )
+    with corpus_embedder(settings) as embedder:
+        base = embedder.inner if isinstance(embedder, AdaptedEmbedder) else embedder
+        console.print(f"{len(corpus.faqs)} FAQs, embedder {base.name}")
+        views = corpus_views(
+            corpus,
+            known,
+            base,
+            KoreanTokenizer(),
+            progress=lambda step, done, total: (
+                console.print(f"{step}: {done} of {total}") if done % 1024 == 0 else None
+            ),
+        )
+        card = train(
+            corpus,
+            views,
+            base,
+            queries=read_expansions(written) if written.exists() else {},
+            out=out or CONFIGS / "ranking",
+            say=console.print,
+        )
     console.print_json(data=card)
 
 
@@ -134,7 +133,7 @@ def calibrate(
 
 
 def _corpus(settings: Settings, faq: Path | None, expansions: Path | None) -> HeldOut:
-    from api.indexing.build import embedder_of
+    from api.indexing.build import corpus_embedder, embedder_of
     from api.indexing.corpus import open_corpus
     from retrieval.index.prepare import Known, prepare
     from retrieval.index.rows import IndexRows, view_texts
@@ -153,7 +152,8 @@ def _corpus(settings: Settings, faq: Path | None, expansions: Path | None) -> He
                 if step == "embed" and total:
                     bar.update(int(done / total * len(views)) - bar.pos)
 
-            made = prepare(views, embedder, tokenizer, Known(), progress)
+            with corpus_embedder(settings) as remembering:
+                made = prepare(views, remembering, tokenizer, Known(), progress)
         rows = IndexRows.of(views, vectors=made.vectors, tokens=made.tokens, faqs=dict(corpus.by_id))
     return held_out(rows, known, embedder, tokenizer, Ranker.load(embedder=embedder.name))
 

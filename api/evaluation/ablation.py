@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from api.evaluation.retrieval import RetrievalCase
-from retrieval.corpus.faq import Corpus
+from retrieval.corpus.faq import Corpus, Faq
 from retrieval.embedders.adapter import Adapter
-from retrieval.embedders.base import Embedder
+from retrieval.index.base import IndexQuery
 from retrieval.index.bm25 import Bm25Statistics, Postings
+from retrieval.index.memory import MemoryIndex
+from retrieval.ranking.features import leg_matrix
 from retrieval.ranking.ranker import Ranker
 from retrieval.tokenizer import KoreanTokenizer
-from retrieval.training.data import CorpusViews, TrainingSearch
+from retrieval.training.data import CorpusViews
 from retrieval.training.metrics import Interval, bootstrap, first_rank, paired_bootstrap
 
 Array = NDArray[np.float64]
@@ -49,7 +51,7 @@ def measure_ablation(
     cases: Sequence[RetrievalCase],
     corpus: Corpus,
     views: CorpusViews,
-    embedder: Embedder,
+    vectors: NDArray[np.float32],
     *,
     adapter: Adapter | None,
     ranker: Ranker,
@@ -59,18 +61,17 @@ def measure_ablation(
     Args:
         cases: the questions.
         corpus: the FAQs.
-        views: the same, embedded by `embedder`.
-        embedder: the base embedder.
+        views: the same, embedded by the base embedder.
+        vectors: of the questions, by the base embedder.
         adapter: the one in use, if any.
         ranker: the one in use.
     """
     tokenizer = KoreanTokenizer()
     terms = [tokenizer.tokens(case.query) for case in cases]
-    vectors = embedder.embed_queries([case.query for case in cases]).dense
-    ids = [faq.id for faq in corpus.faqs]
-    plain = _legs(TrainingSearch(views, None), vectors, terms)
-    fitted = _legs(TrainingSearch(views, adapter), vectors, terms) if adapter else plain
-    whitespace = _whitespace(corpus)
+    ids = sorted(corpus.by_id)
+    plain = _legs(views.index(None), vectors, terms)
+    fitted = _legs(views.index(adapter), adapter.queries(vectors), terms) if adapter else plain
+    whitespace = _whitespace([corpus.by_id[id] for id in ids])
     portable = Ranker.load()
 
     def step(name: str, scores: Sequence[Array], against: str = "") -> Step:
@@ -151,15 +152,14 @@ def as_json(steps: Sequence[Step]) -> list[Mapping[str, object]]:
     ]
 
 
-def _legs(
-    search: TrainingSearch, vectors: NDArray[np.float32], terms: Sequence[Sequence[str]]
-) -> list[Array]:
-    adapted = search.embed(vectors)
-    return [search.legs(vector, found) for vector, found in zip(adapted, terms, strict=True)]
+def _legs(index: MemoryIndex, vectors: NDArray[np.float32], terms: Sequence[tuple[str, ...]]) -> list[Array]:
+    """Every FAQ's scores and signs, in the order of ids, for each question."""
+    queries = [IndexQuery("", vector, found) for vector, found in zip(vectors, terms, strict=True)]
+    return [leg_matrix(index.candidates(query, limit=len(index))) for query in queries]
 
 
-def _whitespace(corpus: Corpus) -> Callable[[str], Array]:
-    documents = [f"{faq.question} {faq.answer}".lower().split() for faq in corpus.faqs]
+def _whitespace(faqs: Sequence[Faq]) -> Callable[[str], Array]:
+    documents = [f"{faq.question} {faq.answer}".lower().split() for faq in faqs]
     statistics = Bm25Statistics.of(documents)
     postings = Postings(statistics.weights(document) for document in documents)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.indexing.build import embedder_of
+from api.indexing.build import corpus_embedder, embedder_of
 from api.indexing.corpus import open_corpus
 from api.settings import Settings
 from retrieval.corpus.faq import Corpus
@@ -51,6 +51,7 @@ def measured(
     uri = settings.path(settings.data_dir) / "eval" / f"{name}.db"
     if current_fingerprint(str(uri)) != name:
         uri.parent.mkdir(parents=True, exist_ok=True)
-        build_index(corpus, known, embedder, tokenizer, str(uri), progress=progress)
+        with corpus_embedder(settings) as remembering:
+            build_index(corpus, known, remembering, tokenizer, str(uri), progress=progress)
     own = settings.index.model_copy(update={"uri": str(uri), "token": type(settings.index.token)("")})
     return Measured(corpus, settings.model_copy(update={"index": own}))

@@ -31,8 +31,10 @@ def print_retrieval(console: Console, report: Mapping[str, Any]) -> None:
         console.print(f"\nnot first ({len(failures)}):")
     for row in failures[:_SHOWN_FAILURES]:
         console.print(f"{row['id']} (rank {row['rank'] or 'none'}) {row['query']}", markup=False)
-        console.print(f"    wanted {row['gold_questions'][0]}", style="green", markup=False)
-        console.print(f"    found  {row['found'][0] if row['found'] else '-'}", style="red", markup=False)
+        for title in row["gold_questions"]:
+            console.print(f"    wanted {title}", style="green", markup=False)
+        for title in row["found"] or ["-"]:
+            console.print(f"    found  {title}", style="red", markup=False)
     if len(failures) > _SHOWN_FAILURES:
         console.print(f"... and {len(failures) - _SHOWN_FAILURES} more in the JSON report")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from api.indexing.edited import edited_corpus
@@ -9,6 +10,7 @@ from api.settings import Settings
 from retrieval.corpus.faq import Corpus
 from retrieval.embedders.base import Embedder
 from retrieval.embedders.factory import open_embedder
+from retrieval.embedders.remembered import remembered
 from retrieval.index.build import BuildReport, build_index
 from retrieval.index.prepare import Progress
 from retrieval.tokenizer import KoreanTokenizer
@@ -25,6 +27,11 @@ def embedder_of(settings: Settings) -> Embedder:
         dim=chosen.dim,
         device=chosen.device,
     )
+
+
+def corpus_embedder(settings: Settings) -> AbstractContextManager[Embedder]:
+    """The same for work on a whole corpus: what was embedded before, or came along, is not embedded again."""
+    return remembered(embedder_of(settings), settings.path(settings.data_dir) / "cache")
 
 
 def build_from_settings(
@@ -44,13 +51,14 @@ def build_from_settings(
         IndexUnavailable: Milvus failed.
     """
     corpus, known = edited_corpus(settings, faq=faq, expansions=expansions)
-    report = build_index(
-        corpus,
-        known,
-        embedder_of(settings),
-        KoreanTokenizer(),
-        settings.index_uri,
-        progress=progress,
-        token=settings.index.token.get_secret_value(),
-    )
+    with corpus_embedder(settings) as embedder:
+        report = build_index(
+            corpus,
+            known,
+            embedder,
+            KoreanTokenizer(),
+            settings.index_uri,
+            progress=progress,
+            token=settings.index.token.get_secret_value(),
+        )
     return corpus, report

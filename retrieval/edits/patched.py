@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.corpus.faq import Faq
-from retrieval.index.base import IndexQuery, Leg
+from retrieval.index.base import IndexQuery, Leg, Sign
 from retrieval.index.memory import MemoryIndex
 from retrieval.index.rows import IndexRows
 
@@ -44,9 +44,10 @@ class PatchedIndex(MemoryIndex):
         scores = [(part.leg_scores(query), kept) for part, kept in self._parts]
         return {leg: self._joined([legs[leg][kept] for legs, kept in scores]) for leg in scores[0][0]}
 
-    def together_scores(self, query: IndexQuery) -> NDArray[np.float32]:
-        """The lexical score of each FAQ's rows read as one text, in the order of ids."""
-        return self._joined([part.together_scores(query)[kept] for part, kept in self._parts])
+    def signs(self, query: IndexQuery) -> dict[Sign, NDArray[np.float32]]:
+        """Every sign's `(faqs,)` values, FAQs in the order of their ids."""
+        found = [(part.signs(query), kept) for part, kept in self._parts]
+        return {sign: self._joined([signs[sign][kept] for signs, kept in found]) for sign in found[0][0]}
 
     def _joined(self, scores: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         joined: NDArray[np.float32] = np.concatenate(scores)[self._order]

@@ -6,7 +6,7 @@ Knows the views of a FAQ that are searched; does not fuse, rank or judge.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -25,6 +25,9 @@ LEGS: tuple[Leg, ...] = (
     "dense_question", "dense_answer", "dense_expansion",
     "lexical_question", "lexical_answer", "lexical_expansion",
 )  # fmt: skip
+
+Sign = Literal["together", "centre", "covered_title", "covered", "unnamed", "specific"]
+SIGNS: tuple[Sign, ...] = ("together", "centre", "covered_title", "covered", "unnamed", "specific")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,16 @@ class Candidate:
     product), 0 where no term matches. A FAQ's score in a leg is the maximum over
     its rows of that view.
 
-    `together` is the lexical score of all its rows read as one text: high where the query's terms are
-    spread over title, answer and expansions.
+    Signs read the FAQ as a whole: `together` is the lexical score of all its rows as one text, `centre` the
+    cosine with the mean of their vectors, `covered_title` and `covered` the share of the query's terms that
+    its title, or any of its rows, holds (rare terms count more), `unnamed` the share of its programme's
+    terms (the brackets before its title) that the query does not name, 0 where it has no programme,
+    `specific` how much its title says whatever the query: the root of the sum of its terms' rarity.
     """
 
     faq: Faq
     scores: Mapping[Leg, float]
-    together: float = 0.0
+    signs: Mapping[Sign, float] = field(default_factory=dict)
 
 
 class FaqIndex(Protocol):

@@ -50,9 +50,10 @@ class Bm25Statistics:
         """Returns the BM25 weight of each term of one document, or of `rows` documents read as one."""
         norm = K1 * (1 - B + B * len(terms) / (rows * self.average_length or 1.0))
         counts = Counter(terms)
-        return {t: self._idf(t) * count * (K1 + 1) / (count + norm) for t, count in counts.items()}
+        return {t: self.idf(t) * count * (K1 + 1) / (count + norm) for t, count in counts.items()}
 
-    def _idf(self, term: str) -> float:
+    def idf(self, term: str) -> float:
+        """How rare a term is; always positive."""
         frequency = self.frequencies.get(term, 0)
         return log(1 + (self.documents - frequency + 0.5) / (frequency + 0.5))
 

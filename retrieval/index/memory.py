@@ -6,17 +6,18 @@ Scores every row of every view; does not know where the rows came from, nor how 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.corpus.faq import Faq
 from retrieval.errors import IndexMismatch
-from retrieval.index.base import LEGS, VIEWS, Candidate, IndexQuery, Leg, View
+from retrieval.index.base import LEGS, SIGNS, VIEWS, Candidate, IndexQuery, Leg, Sign, View
 from retrieval.index.bm25 import Bm25Statistics, Postings
 from retrieval.index.rows import IndexRows
+from retrieval.index.signs import SignReader, blocks, blockwise
 
 _VIEWS_OF: dict[View, tuple[Leg, Leg]] = {
     "question": ("dense_question", "lexical_question"),
@@ -25,7 +26,6 @@ _VIEWS_OF: dict[View, tuple[Leg, Leg]] = {
 }
 assert get_args(View) == VIEWS
 _LOWEST = np.float32(-1.0)
-_BLOCK = 16
 
 
 class MemoryIndex:
@@ -48,14 +48,14 @@ class MemoryIndex:
         codes = [VIEWS.index(view) for view in rows.views]
         order = sorted(range(len(codes)), key=lambda r: (codes[r], position[rows.faq_ids[r]]))
         self._dim = rows.dense.shape[1]
-        self._blocks = _blocks(rows.dense[order])
+        self._blocks = blocks(rows.dense[order])
         self._statistics = statistics or Bm25Statistics.of(rows.tokens)
         self._terms = Postings(self._statistics.weights(rows.tokens[r]) for r in order)
         self._sparse = None if rows.sparse is None else Postings(rows.sparse[r] for r in order)
-        self._together = Postings(_together(rows, list(self._faqs), self._statistics))
         owners = np.array([position[rows.faq_ids[r]] for r in order], np.int64)
         views = np.array([codes[r] for r in order], np.int64)
         self._spans = {view: _Span(owners, views == n, len(self._list)) for n, view in enumerate(VIEWS)}
+        self._signs = SignReader(rows, self._list, self._statistics)
 
     def __len__(self) -> int:
         return len(self._list)
@@ -71,16 +71,17 @@ class MemoryIndex:
         Ties go to the smaller id. A lexical leg offers only FAQs that share a term with the query.
         """
         legs = self.leg_scores(query)
-        together = self.together_scores(query)
-        chosen = set(_best(together, limit, np.float32(0.0)))
+        signs = self.signs(query)
+        chosen = set(_best(signs["together"], limit, np.float32(0.0)))
         for leg, scores in legs.items():
             floor = _LOWEST if leg.startswith("dense") else np.float32(0.0)
             chosen.update(_best(scores, limit, floor))
         order = sorted(chosen)
         table = np.stack([legs[leg][order] for leg in LEGS], axis=1).tolist()
+        shown = np.stack([signs[sign][order] for sign in SIGNS], axis=1).tolist()
         return [
-            Candidate(self._list[n], dict(zip(LEGS, row, strict=True)), float(together[n]))
-            for n, row in zip(order, table, strict=True)
+            Candidate(self._list[n], dict(zip(LEGS, row, strict=True)), dict(zip(SIGNS, more, strict=True)))
+            for n, row, more in zip(order, table, shown, strict=True)
         ]
 
     def leg_scores(self, query: IndexQuery) -> dict[Leg, NDArray[np.float32]]:
@@ -94,7 +95,7 @@ class MemoryIndex:
         if query.dense.shape != (self._dim,):
             found, expected = f"{self._dim} dimensions", f"{query.dense.size} dimensions"
             raise IndexMismatch(self.fingerprint, expected=expected, found=found)
-        dense = (self._blocks @ query.dense.astype(np.float32)).reshape(-1)
+        dense = blockwise(self._blocks, query.dense)
         if self._sparse is not None and query.sparse is not None:
             lexical = self._sparse.scores(query.sparse)
         else:
@@ -106,11 +107,9 @@ class MemoryIndex:
             legs[lexical_leg] = span.best(lexical, np.float32(0.0))
         return legs
 
-    def together_scores(self, query: IndexQuery) -> NDArray[np.float32]:
-        """The lexical score of each FAQ's rows read as one text, `(faqs,)`, in the order of ids."""
-        if self._sparse is not None and query.sparse is not None:
-            return self._together.scores(query.sparse)
-        return self._together.scores({t: float(n) for t, n in Counter(query.tokens).items()})
+    def signs(self, query: IndexQuery) -> dict[Sign, NDArray[np.float32]]:
+        """Every sign's `(faqs,)` values, FAQs in the order of their ids."""
+        return self._signs.read(query)
 
     def faqs(self) -> Sequence[Faq]:
         """Every FAQ, in the order of ids (the order of `leg_scores`)."""
@@ -138,36 +137,6 @@ class _Span:
         if len(self._starts):
             best[self._faqs] = np.maximum.reduceat(scores[self._slice], self._starts)
         return best
-
-
-def _together(
-    rows: IndexRows, faq_ids: Sequence[str], statistics: Bm25Statistics
-) -> Iterator[Mapping[Any, float]]:
-    """Term weights of each FAQ's rows read as one text, where learned weights take the greatest."""
-    of: dict[str, list[int]] = {id: [] for id in faq_ids}
-    for n, id in enumerate(rows.faq_ids):
-        of[id].append(n)
-    for members in of.values():
-        if rows.sparse is None:
-            terms = [term for n in members for term in rows.tokens[n]]
-            yield statistics.weights(terms, rows=len(members))
-        else:
-            learned: dict[int, float] = {}
-            for token, weight in (item for n in members for item in rows.sparse[n].items()):
-                learned[token] = max(weight, learned.get(token, 0.0))
-            yield learned
-
-
-def _blocks(dense: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns `(blocks, _BLOCK, dim)` float32: the rows, filled up with zeros.
-
-    OpenBLAS spreads one large product over threads that then wait for each other on busy cores (15 ms
-    instead of 0.8 ms for 10,868 rows); products this small stay on the calling thread.
-    """
-    count = -(-len(dense) // _BLOCK)
-    padded = np.zeros((count * _BLOCK, dense.shape[1]), np.float32)
-    padded[: len(dense)] = dense
-    return padded.reshape(count, _BLOCK, dense.shape[1])
 
 
 def _best(scores: NDArray[np.float32], limit: int, floor: np.float32) -> list[int]:

@@ -108,7 +108,7 @@ class Ranker:
         return [Hit(candidates[n].faq, float(probabilities[n]), candidates[n].scores) for n in order]
 
     def scores(self, legs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Returns `(n,)` unbounded scores of one query's `(n, 7)` leg scores."""
+        """Returns `(n,)` unbounded scores of one query's `(n, 12)` scores and signs."""
         result: NDArray[np.float64] = features(legs, portable=not self.weights.embedder) @ self._vector
         return result
 

@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from retrieval.corpus.faq import Corpus
+from retrieval.embedders.adapter import Adapter
 from retrieval.embedders.base import Embedder
+from retrieval.index.base import IndexQuery
 from retrieval.ranking.ranker import PORTABLE, Ranker
 from retrieval.tokenizer import KoreanTokenizer
 from retrieval.training.adapter import train_adapter
-from retrieval.training.data import CorpusViews, RankedQuery, TrainingSearch, held_out_queries, ranked_query
+from retrieval.training.data import CorpusViews, RankedQuery, held_out_queries, ranked_query
 from retrieval.training.ranker import figures, fit_ranker
 
 Say = Callable[[str], None]
@@ -49,7 +51,7 @@ def train(
     held_out = held_out_by_expansion(views, embedder.name, say=say)
     say("adapter: everything")
     adapter = train_adapter(views.vectors, embedder.name)
-    written = written_queries(corpus, TrainingSearch(views, adapter), embedder, queries)
+    written = written_queries(views, adapter, embedder, queries)
     everything = [query for queries_of_one in held_out for query in queries_of_one]
     say(f"ranker: {len(everything)} held-out expansions, {len(written)} written queries")
     weights = fit_ranker(everything, embedder=adapter.name, calibration=written or None)
@@ -77,12 +79,11 @@ def held_out_by_expansion(
     So the FAQs are known and the wording is not, as in service.
     """
     found = []
-    count = len(views.expansion_terms)
+    count = len(views.asked)
     for k in range(count):
         say(f"adapter: without expansion {k + 1} of {count}")
         known = views.vectors.without(k) if count > 1 else views.vectors
-        search = TrainingSearch(views, train_adapter(known, base))
-        found.append(list(held_out_queries(views, search, k)))
+        found.append(list(held_out_queries(views, train_adapter(known, base), k)))
     return found
 
 
@@ -98,20 +99,19 @@ def cross_figures(held_out: Sequence[Sequence[RankedQuery]], embedder: str) -> d
 
 
 def written_queries(
-    corpus: Corpus, search: TrainingSearch, embedder: Embedder, queries: Mapping[str, Sequence[str]]
+    views: CorpusViews, adapter: Adapter | None, embedder: Embedder, queries: Mapping[str, Sequence[str]]
 ) -> list[RankedQuery]:
     """Queries written for FAQs, searched with every expansion in place; unknown ids are passed over."""
-    pairs = [
-        (corpus.row_of(id), text) for id, texts in queries.items() if id in corpus.by_id for text in texts
-    ]
+    pairs = [(id, text) for id, texts in queries.items() if id in views.rows.faqs for text in texts]
     if not pairs:
         return []
-    tokenizer = KoreanTokenizer()
-    terms = [tokenizer.tokens(text) for _, text in pairs]
-    vectors = search.embed(embedder.embed_queries([text for _, text in pairs]).dense)
+    tokenizer, index = KoreanTokenizer(), views.index(adapter)
+    embedded = embedder.embed_queries([text for _, text in pairs])
+    vectors = adapter.queries(embedded.dense) if adapter else embedded.dense
+    sparse = embedded.sparse or [None] * len(pairs)
     return [
-        ranked_query(search.legs(vector, found), {row})
-        for (row, _), vector, found in zip(pairs, vectors, terms, strict=True)
+        ranked_query(index, IndexQuery(text, vector, tokenizer.tokens(text), weights), {id})
+        for (id, text), vector, weights in zip(pairs, vectors, sparse, strict=True)
     ]
 
 

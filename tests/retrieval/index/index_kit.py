@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,10 @@ import numpy as np
 from retrieval.corpus.faq import Corpus, Faq, faq_id
 from retrieval.embedders.base import Embeddings
 from retrieval.errors import EmbedderError
+from retrieval.index.memory import MemoryIndex
+from retrieval.index.prepare import Known, prepare
+from retrieval.index.rows import IndexRows, view_texts
+from retrieval.tokenizer import KoreanTokenizer
 
 
 class HashingEmbedder:
@@ -72,3 +76,13 @@ ASKED = {
     SHOP[2].id: ("왕복 택배비 부담",),
 }
 """Expansions of the first three."""
+
+
+def memory_index(
+    faqs: Sequence[Faq], expansions: Mapping[str, Sequence[str]], embedder: HashingEmbedder
+) -> MemoryIndex:
+    """An index of FAQs in memory, without a store."""
+    views, tokenizer = view_texts(faqs, expansions), KoreanTokenizer()
+    done = prepare(views, embedder, tokenizer, Known(), lambda step, done, total: None)
+    rows = IndexRows.of(views, vectors=done.vectors, tokens=done.tokens, faqs={faq.id: faq for faq in faqs})
+    return MemoryIndex(rows, fingerprint="memory")

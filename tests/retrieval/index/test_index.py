@@ -21,7 +21,8 @@ from retrieval.index.milvus import MilvusIndex
 from retrieval.index.opening import current_fingerprint, open_index
 from retrieval.tokenizer import KoreanTokenizer
 from tests.conftest import free_port
-from tests.retrieval.index.index_kit import ASKED, SHOP, HashingEmbedder, corpus
+from tests.retrieval.index.index_kit import ASKED, SHOP, HashingEmbedder, corpus, memory_index
+from tests.retrieval.index.index_kit import faq as faq_of
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 TOKENIZER = KoreanTokenizer()
@@ -156,6 +157,7 @@ def test_memory_and_milvus_find_the_same_with_the_same_scores(pair, sample, embe
         for id, candidate in ours.items():
             assert candidate.faq == theirs[id].faq
             assert candidate.scores == pytest.approx(theirs[id].scores, abs=1e-3)
+            assert candidate.signs == pytest.approx(theirs[id].signs, abs=1e-3)
         for leg in LEGS:
             assert top(memory, asked, leg) == top(milvus, asked, leg), (text, leg)
 
@@ -170,6 +172,25 @@ def test_memory_agrees_with_scoring_every_row_by_hand(pair, sample, embedder) ->
         assert best[faq.id]["dense_expansion"] == pytest.approx(float((rows @ asked.dense).max()), abs=1e-5)
         row = embedder.embed_passages([faq.question]).dense[0]
         assert best[faq.id]["dense_question"] == pytest.approx(float(row @ asked.dense), abs=1e-5)
+
+
+def test_signs_tell_what_a_faq_says_as_a_whole(embedder) -> None:
+    named = faq_of("[쇼핑라이브 숏클립] 댓글을 지울 수 있나요?", "관리 화면에서 지웁니다.")
+    plain = faq_of("댓글을 지울 수 있나요?", "관리 화면에서 지웁니다.")
+    index = memory_index([named, plain], {plain.id: ("후기에 달린 글 없애는 법",)}, embedder)
+
+    def signs(text: str, id: str) -> dict[str, float]:
+        found = {c.faq.id: c.signs for c in index.candidates(query(text, embedder), limit=5)}
+        return dict(found[id])
+
+    assert signs("댓글 지우기", plain.id)["unnamed"] == 0.0
+    assert signs("댓글 지우기", named.id)["unnamed"] == pytest.approx(1.0)
+    assert signs("숏클립 쇼핑라이브 댓글 지우기", named.id)["unnamed"] == pytest.approx(0.0, abs=1e-6)
+    assert signs("댓글", plain.id)["covered_title"] == pytest.approx(1.0)
+    # A word of an expansion is covered by the FAQ, not by its title; an unknown word counts for nothing.
+    assert signs("후기 자전거", plain.id)["covered"] == pytest.approx(1.0)
+    assert signs("후기 자전거", plain.id)["covered_title"] == 0.0
+    assert signs("댓글", named.id)["specific"] > signs("댓글", plain.id)["specific"]
 
 
 def test_memory_searches_in_milliseconds(pair, embedder) -> None:

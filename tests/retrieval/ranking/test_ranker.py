@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from retrieval.corpus.faq import Faq
-from retrieval.index.base import LEGS, Candidate, IndexQuery
+from retrieval.index.base import LEGS, SIGNS, Candidate, IndexQuery
 from retrieval.ranking.features import FEATURES, features, leg_matrix
 from retrieval.ranking.ranker import RANKING, Ranker, RankerError, margins
 from retrieval.training.data import RankedQuery
@@ -18,10 +19,18 @@ from retrieval.training.ranker import calibration_error, fit_ranker, ranks, with
 QUERY = IndexQuery("정산은 언제 되나요?", np.zeros(4, np.float32), ("정산", "언제"))
 
 
-def _candidate(id: str, *scores: float) -> Candidate:
-    return Candidate(
-        Faq(id, f"질문 {id}", "답변", (), (), f"질문 {id}"), dict(zip(LEGS, scores, strict=True))
-    )
+def _candidate(id: str, *scores: float, covered: float = 0.5) -> Candidate:
+    signs = {**dict.fromkeys(SIGNS, 0.0), "centre": scores[0], "together": scores[3], "covered": covered}
+    faq = Faq(id, f"질문 {id}", "답변", (), (), f"질문 {id}")
+    return Candidate(faq, dict(zip(LEGS, scores, strict=True)), signs)
+
+
+def _legs(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Cosines of three views, three BM25 scores, then the six signs."""
+    cosines, lexical = rng.normal(0.3, 0.15, (count, 3)), rng.gamma(2.0, 2.0, (count, 4))
+    shares = rng.uniform(0, 1, (count, 3))
+    centre, specific = rng.normal(0.3, 0.15, (count, 1)), rng.gamma(4.0, 1.0, (count, 1))
+    return np.hstack([cosines, lexical, centre, shares, specific])
 
 
 def _queries(count: int = 120, *, seed: int = 0) -> list[RankedQuery]:
@@ -29,10 +38,10 @@ def _queries(count: int = 120, *, seed: int = 0) -> list[RankedQuery]:
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(count):
-        legs = np.hstack([rng.normal(0.3, 0.15, (30, 3)), rng.gamma(2.0, 2.0, (30, 4))])
+        legs = _legs(rng, 30)
         relevant = np.zeros(30, bool)
         relevant[rng.integers(30)] = True
-        legs[relevant] += np.array([0.3, 0.2, 0.35, 3.0, 1.0, 3.0, 4.0])
+        legs[relevant] += np.array([0.3, 0.2, 0.35, 3.0, 1.0, 3.0, 4.0, 0.3, 0.3, 0.3, 0.0, 0.0])
         found.append(RankedQuery(legs, relevant))
     return found
 
@@ -57,7 +66,7 @@ def test_rank_keeps_probabilities_in_the_order_of_scores() -> None:
     for file in RANKING.glob("*.json"):
         ranker = Ranker.load(file)
         for _ in range(20):
-            legs = np.hstack([rng.uniform(-0.2, 1, (40, 3)), rng.gamma(2, 3, (40, 4))])
+            legs = _legs(rng, 40)
             scores = ranker.scores(legs)
             ordered = ranker.probabilities(scores)[np.argsort(-scores)]
             assert np.all(np.diff(ordered) <= 1e-12)
@@ -71,16 +80,17 @@ def test_rank_of_a_single_candidate_and_without_lexical_match_is_finite() -> Non
 def test_features_let_the_question_speak_for_missing_views() -> None:
     legs = leg_matrix([_candidate("a", 0.7, -1.0, -1.0, 2.0, 0.0, 0.0)])
     row = dict(zip(FEATURES, features(legs)[0], strict=True))
-    assert row["dense_expansion"] == pytest.approx(0.7)
-    assert row["dense_best"] == pytest.approx(0.7)
-    assert row["lexical_question"] == pytest.approx(1.0)
+    # Question and expansion at 0.7, the answer at its handicap below: a soft maximum of three.
+    assert 0.7 < row["dense_pool"] < 0.7 + np.log(3) / 20
+    assert row["dense_answer"] == pytest.approx(0.65)
+    assert row["together"] == pytest.approx(1.0)
 
 
 def test_portable_features_do_not_change_with_the_scale_of_cosines() -> None:
     rng = np.random.default_rng(2)
-    legs = np.hstack([rng.uniform(0, 0.9, (25, 3)), rng.gamma(2, 3, (25, 4))])
-    squeezed = legs.copy()
-    squeezed[:, :3] = 0.8 + 0.1 * legs[:, :3]
+    legs = _legs(rng, 25)
+    squeezed, cosines = legs.copy(), [0, 1, 2, len(LEGS) + SIGNS.index("centre")]
+    squeezed[:, cosines] = 0.8 + 0.1 * legs[:, cosines]
     assert features(squeezed, portable=True) == pytest.approx(features(legs, portable=True))
 
 
