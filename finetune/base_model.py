@@ -71,6 +71,8 @@ def open_base(config: Config) -> Any:
         if not chosen.random_weights:
             return AutoModelForCausalLM.from_pretrained(chosen.base, **options)
         shape = AutoConfig.from_pretrained(str(chosen.shape or Path(chosen.base) / "config.json"))
+        if chosen.load_in_4bit:
+            return _random_four_bit(shape, config, options["quantization_config"])
         with torch.device(config.hardware.device):
             return AutoModelForCausalLM.from_config(
                 shape, dtype=options["dtype"], attn_implementation=chosen.attention
@@ -90,6 +92,37 @@ def _four_bit(config: Config) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=getattr(torch, config.model.dtype),
     )
+
+
+def _random_four_bit(shape: Any, config: Config, quantization: Any) -> Any:
+    """Random weights in 4 bit, made and compressed one module at a time: the whole in bf16 would not fit."""
+    import bitsandbytes
+    import torch
+    from accelerate import init_empty_weights
+    from transformers import AutoModelForCausalLM
+    from transformers.quantizers import AutoHfQuantizer
+
+    dtype = getattr(torch, config.model.dtype)
+    device = "cuda" if config.hardware.device == "cuda" else "cpu"
+    # Buffers are made for real: nobody would fill in the rotary frequencies afterwards.
+    with init_empty_weights(include_buffers=False):
+        model = AutoModelForCausalLM.from_config(
+            shape, dtype=dtype, attn_implementation=config.model.attention
+        )
+        quantizer = AutoHfQuantizer.from_config(quantization)
+        quantizer.preprocess_model(model=model, device_map={"": device})
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            values = torch.randn(parameter.shape, dtype=dtype, device=device) * 0.02
+            if isinstance(module, bitsandbytes.nn.Linear4bit) and name == "weight":
+                module.weight = bitsandbytes.nn.Params4bit(
+                    values, requires_grad=False, quant_type="nf4", compress_statistics=True, module=module
+                ).to(device)
+            else:
+                setattr(module, name, torch.nn.Parameter(values, requires_grad=False))
+    model.tie_weights()
+    model.hf_quantizer, model.is_quantized, model.is_loaded_in_4bit = quantizer, True, True
+    return model.to(device)
 
 
 def device_memory(config: Config) -> float | None:

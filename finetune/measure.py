@@ -35,7 +35,7 @@ def measured_config(config: Config, *, steps: int, folder: Path) -> Config:
         update={
             "runs": folder,
             "data": config.data.model_copy(update={"validation_share": 0.0}),
-            "model": config.model.model_copy(update={"random_weights": True, "load_in_4bit": False}),
+            "model": config.model.model_copy(update={"random_weights": True}),
             "training": config.training.model_copy(update={**changed, "patience": 0}),
         }
     )

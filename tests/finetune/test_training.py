@@ -124,7 +124,34 @@ def test_packing_leaves_less_than_5_per_cent_unfilled(learnt: Learnt) -> None:
     assert fill_share(lengths, len(encoded), max(lengths)) < 0.95
 
 
-def test_trainer_gives_the_same_loss_packed_and_unpacked(learnt: Learnt, tmp_path: Path) -> None:
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_packed_examples_do_not_see_each_other(tiny_base: Path, attention: str) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(
+        str(tiny_base), dtype="float32", attn_implementation=attention
+    ).eval()
+    first, second = list(range(40, 72)), list(range(100, 148))
+    places = torch.tensor([[*range(len(first)), *range(len(second))]])
+
+    def answer_to(*row: int) -> torch.Tensor:
+        with torch.no_grad():
+            logits = model(
+                input_ids=torch.tensor([row]), position_ids=places[:, -len(row) :], use_cache=False
+            )
+        return logits.logits[0, -len(second) :]
+
+    alone = answer_to(*second)
+    packed, changed = answer_to(*first, *second), answer_to(*reversed(first), *second)
+    assert torch.allclose(packed, alone, atol=1e-4)
+    assert torch.allclose(packed, changed, atol=1e-4)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_trainer_gives_the_same_loss_packed_and_unpacked(
+    learnt: Learnt, tmp_path: Path, attention: str
+) -> None:
     """One optimizer step over all examples, with the trainer's own packing and collator."""
     losses, filled = {}, None
     for packing in (True, False):
@@ -132,29 +159,38 @@ def test_trainer_gives_the_same_loss_packed_and_unpacked(learnt: Learnt, tmp_pat
             "packing": packing, "max_length": 2048, "batch": 1, "accumulation": 100,
             "max_steps": 1, "warmup_steps": 0, "log_steps": 1,
         }  # fmt: skip
-        report, curves = run(learnt, tmp_path / str(packing), training)
+        report, curves = run(learnt, tmp_path / str(packing), training, attention=attention)
         losses[packing], filled = curves[0]["loss"], report["filled"] or filled
     assert losses[True] == pytest.approx(losses[False], abs=1e-3)
     assert filled is not None
     assert filled > 0.8
 
 
-def run(learnt: Learnt, folder: Path, training: dict[str, object], **options: Any) -> tuple[Any, Any]:
+def run(
+    learnt: Learnt, folder: Path, training: dict[str, object], *, attention: str = "sdpa", **options: Any
+) -> tuple[Any, Any]:
     from finetune.judging.curves import read_curves
     from finetune.train import train
 
-    _, config = part(learnt, folder, training)
+    _, config = part(learnt, folder, training, attention)
     adapter = train(config, **options)
     report = json.loads((adapter / "report.json").read_text(encoding="utf-8"))
     return report, read_curves(config.run_folder / "curves.jsonl")
 
 
-def part(learnt: Learnt, folder: Path, training: dict[str, object]) -> tuple[Path, Any]:
+def part(
+    learnt: Learnt, folder: Path, training: dict[str, object], attention: str = "sdpa"
+) -> tuple[Path, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     data = {"folder": str(learnt.config.data.folder), "validation_share": 0.0}
     return tiny_config(
         folder,
-        {"data": data, "model": {"base": str(learnt.base)}, "training": training, "lora": {"dropout": 0.1}},
+        {
+            "data": data,
+            "model": {"base": str(learnt.base), "attention": attention},
+            "training": training,
+            "lora": {"dropout": 0.1},
+        },
     )
 
 
@@ -233,3 +269,18 @@ def test_random_weights_have_the_exact_shape() -> None:
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(str(file)))
     assert sum(p.numel() for p in model.parameters()) == read_shape(file).parameters
+
+
+def test_measure_trains_random_weights_in_4_bit(tiny_base: Path, tmp_path: Path) -> None:
+    import bitsandbytes
+
+    from finetune.base_model import open_base
+    from finetune.measure import measure, measured_config
+
+    shape = {"base": "tiny/none", "shape": str(tiny_base / "config.json"), "load_in_4bit": True}
+    _, config = tiny_config(tmp_path, {"model": shape, "training": {"max_length": 256}})
+    chosen = measured_config(config, steps=2, folder=tmp_path / "runs")
+    linear = [m for m in open_base(chosen).modules() if isinstance(m, bitsandbytes.nn.Linear4bit)]
+    assert len(linear) == 7 * 2
+    assert {str(module.weight.dtype) for module in linear} == {"torch.uint8"}
+    assert measure(chosen)["tokens_per_second"] > 0
