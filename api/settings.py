@@ -30,7 +30,7 @@ from pydantic_settings import (
 
 from api.access.loopback import is_loopback
 from api.access.origins import check_origin
-from api.channels.settings import ChannelSettings, PublicSettings
+from api.channels.settings import ChannelSettings, PageSettings, PublicSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
@@ -296,6 +296,7 @@ class Settings(BaseSettings):
     providers: ProviderSettings = ProviderSettings()
     auth: AuthSettings = AuthSettings()
     public: PublicSettings = PublicSettings()
+    page: PageSettings = PageSettings()
     openai: OpenAISettings = OpenAISettings()
     channels: ChannelSettings = ChannelSettings()
     log: LogSettings = LogSettings()

@@ -32,3 +32,24 @@ class PublicSettings(ChannelSection):
     )
     choose_provider: bool = Field(False, description="visitors see the providers' names and may choose")
     admin: bool = Field(False, description="answer on this port what only operators ask (jobs, history)")
+
+
+class PageSettings(ChannelSection):
+    """What the page and the widget show besides answers; empty texts leave their own words."""
+
+    name: str = Field("", max_length=40, description="in the header, e.g. 우리상점 도우미")
+    greeting: str = Field("", max_length=300)
+    examples: tuple[str, ...] = Field(
+        (
+            "미성년자도 판매자가 될 수 있나요?",
+            "대표 이미지는 몇 픽셀로 만들면 되나요?",
+            "구매확정이 되면 정산은 언제 되나요?",
+            "반품 요청이 오면 무엇부터 하나요?",
+        ),
+        max_length=8,
+    )
+    color: str = Field("", pattern=r"^(#[0-9a-fA-F]{6})?$", description="the accent, e.g. #0a7648")
+    contact_url: str = Field(
+        "", pattern=r"^((https?|mailto|tel):\S+)?$", description="where a person answers what the FAQ cannot"
+    )
+    providers: bool = Field(False, description="show who answers, and let the choice be made")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Response
-from fastapi.responses import FileResponse
+from fastapi import FastAPI, Header, Response
+from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from api.settings import Settings
+from api.web.routes.dependencies import CallerDep
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
 _POLICY = (
@@ -42,5 +44,29 @@ def mount_page(app: FastAPI, settings: Settings) -> None:
             "Cache-Control": "no-cache",
         }
         return FileResponse(STATIC / "index.html", headers=headers)
+
+    @app.get("/page.json", include_in_schema=False)
+    async def shown(caller: CallerDep) -> JSONResponse:
+        public = not caller.visits or settings.public.choose_provider
+        fields = settings.page.model_dump() | {
+            "providers": settings.page.providers and public,
+            "max_question_chars": settings.server.max_question_chars,
+        }
+        return JSONResponse(fields, headers={"Cache-Control": "no-cache"})
+
+    script = (STATIC / "widget.js").read_bytes()
+    packed = gzip.compress(script, 9, mtime=0)
+
+    @app.get("/widget.js", include_in_schema=False)
+    async def widget(accept_encoding: Annotated[str, Header()] = "") -> Response:
+        # Any page may load the script; what it may do then is decided by who asks.
+        small = "gzip" in accept_encoding
+        headers = {
+            "Cache-Control": "public, max-age=300",
+            "Vary": "Accept-Encoding",
+            "X-Content-Type-Options": "nosniff",
+            "Cross-Origin-Resource-Policy": "cross-origin",
+        } | ({"Content-Encoding": "gzip"} if small else {})
+        return Response(packed if small else script, media_type="text/javascript", headers=headers)
 
     app.mount("/static", _Assets(directory=STATIC), name="static")
