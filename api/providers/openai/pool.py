@@ -1,27 +1,91 @@
 """Pooled connections to one OpenAI-compatible server; bytes in, bytes out.
 
-Shared by `OpenAICompatible` and the raw gateway. Translates what the network does into
+Shared by `OpenAICompatible` and the raw gateway. aiohttp carries: it connects to whichever address of a
+server answers first (RFC 8305), and sends a request once. Translates what the network does into
 `ProviderError`; knows no JSON, no prompts, and leaves every HTTP status to its caller.
-
-Our own, because a client library's layers were half of what a raw completion cost here: see
-docs/performance.md. It speaks as much HTTP as this takes: one POST or GET after another.
 """
 
 from __future__ import annotations
 
-import asyncio
 import ssl
-from urllib.parse import quote, urlsplit
+import urllib.request
+
+import aiohttp
+import structlog
+from yarl import URL
 
 from api.errors import ProviderError, ProviderTimeout
 from api.observability.tracing import trace_headers
-from api.providers.openai.connection import Broken, Connection, Response
 
-_KEEPALIVE_S = 60.0
+log = structlog.get_logger(__name__)
+# A connection on which the server gives up just as a request is sent fails that request, since no POST
+# is sent twice. uvicorn, and so vLLM, closes idle connections after five seconds.
+_KEEPALIVE_S = 4.0
+_LONGEST_HEADER = 2**16
+
+
+class Response:
+    """Status and headers of a response, and its body as it arrives; a context manager that closes it.
+
+    Closed before it is whole, it takes its connection with it: the server sees at once that nobody
+    wants the rest.
+
+    Attributes:
+        status: the HTTP status.
+        headers: in the server's order, names in lower case.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, upstream: Upstream) -> None:
+        self.status = response.status
+        self.headers = [(name.lower(), value) for name, value in response.raw_headers]
+        self._response, self._content, self._upstream = response, response.content, upstream
+
+    def __enter__(self) -> Response:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._content.is_eof():
+            self._response.close()
+
+    def header(self, name: str) -> str:
+        """A header's value, empty where it is missing."""
+        return self._response.headers.get(name, "")
+
+    @property
+    def content_type(self) -> str:
+        """The media type without its parameters, in lower case."""
+        return self.header("content-type").partition(";")[0].strip().lower()
+
+    @property
+    def read_whole(self) -> bool:
+        """Nothing is left to read."""
+        return self._content.at_eof()
+
+    async def read(self) -> bytes:
+        """What has arrived since the last call, at least a byte; empty at the end.
+
+        Raises:
+            ProviderTimeout: the server was silent for too long.
+            ProviderError: the response broke off.
+        """
+        try:
+            return await self._content.readany()
+        except (aiohttp.ClientError, OSError) as exc:
+            raise self._upstream.error(exc) from exc
+
+    async def read_up_to(self, most: int) -> bytes:
+        """The body's first bytes, until there are `most` of them or it ends. Raises as `read`."""
+        body = bytearray()
+        while len(body) < most and (chunk := await self.read()):
+            body += chunk
+        return bytes(body[:most])
 
 
 class Upstream:
     """One server's connection pool; an async context manager.
+
+    Requests go through the proxy that `HTTPS_PROXY` or `HTTP_PROXY` names, unless `NO_PROXY` names
+    the server.
 
     Args:
         name: the provider's name, for error messages.
@@ -40,28 +104,21 @@ class Upstream:
         max_connections: int = 100,
         connect_timeout_s: float = 5.0,
     ) -> None:
-        url = urlsplit(base_url.rstrip("/"))
-        self.name, self._connect_s = name, connect_timeout_s
-        self._tls = ssl.create_default_context() if url.scheme == "https" else None
-        self._host, self._port = url.hostname or "", url.port or (443 if self._tls else 80)
-        self._path = quote(url.path, safe="/%:@!$&'()*+,;=~")
-        host = url.netloc.rpartition("@")[2].encode("idna").decode()
-        headers = f"Host: {host}\r\nAccept: */*\r\nAccept-Encoding: identity\r\n"
-        self._headers = headers + (f"Authorization: Bearer {api_key}\r\n" if api_key else "")
-        self._slots = asyncio.Semaphore(max_connections)
-        self._free: list[Connection] = []
-        self._busy: set[Connection] = set()
-        self._pruning: asyncio.TimerHandle | None = None
+        self.name, self._connect_s, self._max_connections = name, connect_timeout_s, max_connections
+        self._base = URL(base_url.rstrip("/"))
+        self._urls: dict[str, URL] = {}
+        self._proxy = proxy_of(self._base)
+        self._headers = {"Accept-Encoding": "identity"}
+        if api_key:
+            self._headers["Authorization"] = f"Bearer {api_key}"
+        self._opened: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Upstream:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._pruning is not None:
-            self._pruning.cancel()
-        for connection in list(self._busy):
-            connection.close()
-        self._close_free()
+        if self._opened is not None:
+            await self._opened.close()
 
     async def send(
         self, method: str, path: str, *, body: bytes = b"", idle_s: float | None = None
@@ -81,85 +138,88 @@ class Upstream:
             ProviderTimeout: no connection, or nothing received, in time.
             ProviderError: the server cannot be reached, or hung up.
         """
-        head = f"{method} {self._path}{path} HTTP/1.1\r\n{self._headers}"
+        headers = trace_headers()
         if method == "POST":
-            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        head += "".join(f"{name}: {value}\r\n" for name, value in trace_headers().items())
-        request = f"{head}\r\n".encode() + body
-        while True:
-            connection = await self._connection()
-            fresh = not connection.free_since
-            try:
-                return await connection.ask(request, idle_s)
-            except ProviderTimeout:
-                raise
-            except ProviderError:
-                if fresh or connection.heard:
-                    raise
-                # The server closed it while it lay idle, as it will have the others: once more, on a new one.
-                self._close_free()
-
-    async def _connection(self) -> Connection:
-        """A connection for one request, which has a slot until it is over."""
-        if not self._slots.locked() and (connection := self._kept()):
-            await self._slots.acquire()
-        else:
-            connection = await self._wait_for_one()
-        self._busy.add(connection)
-        return connection
-
-    async def _wait_for_one(self) -> Connection:
+            headers["Content-Type"] = "application/json"
         try:
-            async with asyncio.timeout(self._connect_s):
-                await self._slots.acquire()
-                try:
-                    return self._kept() or await self._connect()
-                except BaseException:
-                    self._slots.release()
-                    raise
-        except TimeoutError as exc:
-            raise self._error("silent") from exc
-        except OSError as exc:
-            raise ProviderError(self.name, f"'{self.name}' 서버에 연결할 수 없습니다.") from exc
+            response = await self._session().request(
+                method,
+                self._url(path),
+                data=body or None,
+                headers=headers,
+                proxy=self._proxy,
+                timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_s, sock_read=idle_s),
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            raise self.error(exc) from exc
+        if response.status == 101:
+            response.close()
+            raise self.error(aiohttp.ClientPayloadError("the server changed the protocol"))
+        return Response(response, self)
 
-    async def _connect(self) -> Connection:
-        _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(error=self._error, over=self._over), self._host, self._port, ssl=self._tls
-        )
-        return connection
-
-    def _kept(self) -> Connection | None:
-        """The connection that was used last, if one is free and open."""
-        while self._free:
-            connection = self._free.pop()
-            if not connection.closed:
-                return connection
-        return None
-
-    def _close_free(self) -> None:
-        while self._free:
-            self._free.pop().close()
-
-    def _over(self, connection: Connection) -> None:
-        """Takes back a connection whose request is over."""
-        self._busy.discard(connection)
-        self._slots.release()
-        if not connection.closed:
-            self._free.append(connection)
-            if self._pruning is None:
-                self._pruning = asyncio.get_running_loop().call_later(_KEEPALIVE_S, self._prune)
-
-    def _prune(self) -> None:
-        """Closes what has been free for too long; looks again while anything is."""
-        loop, self._pruning = asyncio.get_running_loop(), None
-        for connection in self._free:
-            if loop.time() - connection.free_since >= _KEEPALIVE_S:
-                connection.close()
-        self._free = [connection for connection in self._free if not connection.closed]
-        if self._free:
-            self._pruning = loop.call_later(_KEEPALIVE_S, self._prune)
-
-    def _error(self, why: Broken) -> ProviderError:
-        if why == "silent":
+    def error(self, exc: Exception) -> ProviderError:
+        """What went wrong, for the seller; the reason is in the log, for the operator."""
+        if isinstance(exc, TimeoutError):
             return ProviderTimeout(self.name, f"'{self.name}' 서버가 제때 답하지 않았습니다.")
+        unreached = isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError)
+        log.warning(
+            "provider_unreachable" if unreached else "provider_broke_off",
+            provider=self.name,
+            reason=reason_of(exc),
+            error=str(exc),
+        )
+        if unreached:
+            return ProviderError(self.name, f"'{self.name}' 서버에 연결할 수 없습니다.")
         return ProviderError(self.name, f"'{self.name}' 서버와의 연결이 끊겼습니다.")
+
+    def _session(self) -> aiohttp.ClientSession:
+        """The session, opened with the first request: it belongs to the running event loop."""
+        if self._opened is None:
+            # Of its own, since aiohttp's was made before an operator's SSL_CERT_FILE may have been set.
+            tls = ssl.create_default_context() if self._base.scheme == "https" else True
+            self._opened = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=self._max_connections, keepalive_timeout=_KEEPALIVE_S, ssl=tls
+                ),
+                headers=self._headers,
+                skip_auto_headers=("User-Agent", "Content-Type"),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                max_line_size=_LONGEST_HEADER,
+                max_field_size=_LONGEST_HEADER,
+            )
+        return self._opened
+
+    def _url(self, path: str) -> URL:
+        if path not in self._urls:
+            self._urls[path] = URL(f"{self._base}{path}")
+        return self._urls[path]
+
+
+def proxy_of(url: URL) -> URL | None:
+    """The proxy that the environment names for a server, if any."""
+    host = url.host or ""
+    if urllib.request.proxy_bypass(f"{host}:{url.port}") or urllib.request.proxy_bypass(host):
+        return None
+    proxy = urllib.request.getproxies().get(url.scheme)
+    return URL(proxy) if proxy else None
+
+
+def reason_of(exc: Exception) -> str:
+    """Why a connection failed, in a word that an operator can search the logs for."""
+    match exc:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
+            return "certificate"
+        case aiohttp.ClientConnectorDNSError():
+            return "name"
+        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+            return "proxy"
+        case aiohttp.ClientConnectorError():
+            return "refused"
+        case aiohttp.ClientPayloadError() | aiohttp.ServerDisconnectedError():
+            return "closed"
+        case aiohttp.ClientResponseError():
+            return "unreadable"
+        case _:
+            return type(exc).__name__

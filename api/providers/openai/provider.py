@@ -20,9 +20,8 @@ from api.masking import mask_personal_data, mask_secrets
 from api.providers.base import Chunk, GenerationOptions
 from api.providers.model_alias import ModelAlias
 from api.providers.openai.chunks import BadChunk, Completion, Price
-from api.providers.openai.connection import Response
 from api.providers.openai.events import EventStream, EventTooLong
-from api.providers.openai.pool import Upstream
+from api.providers.openai.pool import Response, Upstream
 from api.providers.retry import backoff, retry_after
 from api.settings import ENV_PREFIX, Endpoint
 from retrieval.prompt import Exchange, GroundedPrompt

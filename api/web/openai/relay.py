@@ -15,7 +15,7 @@ from api.access.auth import caller_of
 from api.access.readers import Reader
 from api.errors import ApiError, ProviderError, ProviderRejected
 from api.events import Usage
-from api.providers.openai.connection import Response
+from api.providers.openai.pool import Response
 from api.providers.openai.provider import OpenAICompatible
 from api.web.openai.errors import error_event
 from api.web.openai.raw_body import RawBody

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 
 from api.errors import ProviderError, ProviderTimeout
 from api.providers.openai import pool
@@ -205,7 +206,7 @@ async def test_silence_ends_the_wait_and_bytes_prolong_it() -> None:
             with pytest.raises(ProviderTimeout):
                 await response.read()
         with pytest.raises(ProviderTimeout):
-            await body_of(client(server), idle_s=0.1)
+            await body_of(upstream, idle_s=0.1)
 
 
 async def test_leaving_early_hangs_up() -> None:
@@ -248,23 +249,23 @@ async def test_a_server_faster_than_its_reader_has_to_wait() -> None:
 async def test_a_connection_closed_while_idle_is_replaced_unseen() -> None:
     async def once(writer: asyncio.StreamWriter) -> None:
         writer.write(SHORT)
+        await writer.drain()
+        writer.close()
 
-    async with served(once, None, SHORT) as server, client(server) as upstream:
+    async with served(once, SHORT) as server, client(server) as upstream:
         assert await body_of(upstream) == b"ok"
-        assert await body_of(upstream) == b"ok"
-        assert (len(server.requests), server.connections) == (3, 2)
-
-
-async def test_connections_that_all_went_stale_are_replaced_by_one() -> None:
-    async def slow(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)
-        writer.write(SHORT)
-
-    async with served(slow, slow, slow, None, SHORT) as server, client(server) as upstream:
-        assert await asyncio.gather(*(body_of(upstream) for _ in range(3))) == [b"ok"] * 3
         assert await body_of(upstream) == b"ok"
-        assert (len(server.requests), server.connections) == (5, 4)
-        await eventually(lambda: server.open == 1)
+        assert (len(server.requests), server.connections) == (2, 2)
+
+
+async def test_no_request_is_ever_sent_twice() -> None:
+    async with served(SHORT, None, SHORT) as server, client(server) as upstream:
+        assert await body_of(upstream) == b"ok"
+        with pytest.raises(ProviderError, match="끊겼습니다"):
+            await body_of(upstream)
+        assert len(server.requests) == 2
+        assert await body_of(upstream) == b"ok"
 
 
 async def test_a_new_connection_that_is_closed_is_not_tried_again() -> None:
@@ -296,10 +297,10 @@ async def test_no_more_connections_than_allowed() -> None:
     async with served(slow) as server, client(server, max_connections=2) as upstream:
         assert await asyncio.gather(*(body_of(upstream) for _ in range(8))) == [b"ok"] * 8
         assert (most, server.connections) == (2, 2)
-        impatient = client(server, max_connections=1, connect_timeout_s=0.01)
-        answers = await asyncio.gather(*(body_of(impatient) for _ in range(2)), return_exceptions=True)
-        assert [type(answer) for answer in answers] == [bytes, ProviderTimeout]
-        assert await body_of(impatient) == b"ok"
+        async with client(server, max_connections=1, connect_timeout_s=0.01) as impatient:
+            answers = await asyncio.gather(*(body_of(impatient) for _ in range(2)), return_exceptions=True)
+            assert [type(answer) for answer in answers] == [bytes, ProviderTimeout]
+            assert await body_of(impatient) == b"ok"
 
 
 async def test_connections_that_nobody_needs_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,8 +323,9 @@ async def test_leaving_the_pool_closes_every_connection() -> None:
 async def test_a_server_that_is_not_there_is_told() -> None:
     async with served(SHORT) as server:
         pass
-    with pytest.raises(ProviderError, match="연결할 수 없습니다"):
-        await body_of(client(server))
+    async with client(server) as upstream:
+        with pytest.raises(ProviderError, match="연결할 수 없습니다"):
+            await body_of(upstream)
 
 
 async def test_tls_is_spoken_with_servers_that_can_be_trusted(
@@ -338,8 +340,9 @@ async def test_tls_is_spoken_with_servers_that_can_be_trusted(
     async with served(SHORT, tls=tls) as server:
         url = f"https://localhost:{server.port}/v1"
         async with Upstream("gpt", url) as stranger:
-            with pytest.raises(ProviderError, match="연결할 수 없습니다"):
+            with capture_logs() as logs, pytest.raises(ProviderError, match="연결할 수 없습니다"):
                 await body_of(stranger)
+        assert logs[-1]["reason"] == "certificate"
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         async with Upstream("gpt", url) as trusted:
             assert [await body_of(trusted, idle_s=5) for _ in range(2)] == [b"ok", b"ok"]
@@ -347,6 +350,37 @@ async def test_tls_is_spoken_with_servers_that_can_be_trusted(
         async with Upstream("gpt", f"https://127.0.0.1:{server.port}/v1") as another_name:
             with pytest.raises(ProviderError, match="연결할 수 없습니다"):
                 await body_of(another_name)
+
+
+async def test_the_environments_proxy_is_asked_unless_it_names_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with served(SHORT) as proxy, served(SHORT) as server:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("no_proxy", "")
+        async with Upstream("gpt", "http://model.example:9/v1") as upstream:
+            assert await body_of(upstream) == b"ok"
+        assert proxy.requests[0].startswith(b"POST http://model.example:9/v1/chat/completions HTTP/1.1")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        async with client(server) as upstream:
+            assert await body_of(upstream) == b"ok"
+        assert (len(proxy.requests), len(server.requests)) == (1, 1)
+
+
+async def test_the_log_says_why_a_server_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served(SHORT) as gone:
+        pass
+
+    async def reason(url: str) -> str:
+        async with Upstream("gpt", url) as upstream:
+            with capture_logs() as logs, pytest.raises(ProviderError, match="연결할 수 없습니다"):
+                await body_of(upstream)
+        return str(logs[-1]["reason"])
+
+    assert await reason(f"http://127.0.0.1:{gone.port}/v1") == "refused"
+    assert await reason("http://nowhere.invalid/v1") == "name"
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{gone.port}")
+    assert await reason("http://model.example/v1") == "proxy"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 
 from api.errors import ProviderError
-from api.providers.openai.connection import Response
 from api.providers.openai.events import EventStream, EventTooLong
+from api.providers.openai.pool import Response
 from api.web.openai.relay import Relay
 from api.web.openai.responses.from_chat import TranslatedResponse, read_json
 from api.web.openai.responses.to_chat import chat_request
