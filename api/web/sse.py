@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import suppress
+
+from redis.exceptions import RedisError
 
 from api.errors import ApiError
 from api.events import TURN_EVENT, TurnEvent, event_data
+from api.state.away import unavailable
 
 NumberedEvent = tuple[int, TurnEvent]
 _HEARTBEAT = b": keep-alive\n\n"
@@ -47,13 +49,16 @@ async def stream(events: AsyncIterator[NumberedEvent], *, heartbeat_s: float) ->
             except ApiError as exc:
                 yield last(exc)
                 return
+            except RedisError:
+                yield last(unavailable())
+                return
             pending = None
             yield encode(number, event)
     finally:
-        if pending is not None and not pending.done():
+        if pending is not None:
             pending.cancel()
-            with suppress(asyncio.CancelledError, StopAsyncIteration):
-                await pending
+            # Also where it has ended: an exception that nobody takes is logged as a fault.
+            await asyncio.gather(pending, return_exceptions=True)
         if (aclose := getattr(events, "aclose", None)) is not None:
             await aclose()
 

@@ -7,6 +7,7 @@ import asyncio
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from redis.exceptions import RedisError
 
 from api.errors import ApiError
 from api.settings import Settings
@@ -35,6 +36,9 @@ async def ready(services: ServicesDep) -> JSONResponse:
         await services.state.ping()
     except ApiError as exc:
         checks["state"] = exc.message
+    except RedisError as exc:
+        # It answers, but takes nothing: a full disk, for one.
+        checks["state"] = str(exc)
     try:
         await asyncio.to_thread(services.engine.searcher.index.get, [])
     except RetrievalError as exc:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 
+from redis.exceptions import RedisError
+
+from api.errors import StateUnavailable
 from api.events import Delta, TurnCompleted
 from api.web import sse
 
@@ -48,11 +52,44 @@ async def test_decoding_gives_what_was_encoded() -> None:
         (4, TurnCompleted(answer="끝", verdict="answered")),
     ]
 
-    async def lines() -> AsyncIterator[str]:
-        yield ": keep-alive"
-        yield ""
-        for number, event in numbered:
-            for line in sse.encode(number, event).decode().split("\n")[:-1]:
-                yield line
+    async def content() -> AsyncIterator[bytes]:
+        sent = b": keep-alive\n\n" + b"".join(sse.encode(number, event) for number, event in numbered)
+        for n in range(0, len(sent), 7):
+            yield sent[n : n + 7]
 
-    assert [item async for item in sse.decode(lines())] == numbered
+    assert [item async for item in sse.decode(content())] == numbered
+
+
+async def test_a_stream_that_breaks_off_says_why() -> None:
+    for fault in (StateUnavailable("없음"), RedisError("full")):
+
+        async def events(fault: Exception = fault) -> AsyncIterator[sse.NumberedEvent]:
+            yield 1, Delta(text="가")
+            raise fault
+
+        sent = [piece async for piece in sse.stream(events(), heartbeat_s=5)]
+        assert sent[-1].startswith(b"event: error\n")
+        assert b"state_unavailable" in sent[-1]
+
+
+async def test_an_end_that_nobody_reads_is_no_fault_in_the_log() -> None:
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+
+    end = asyncio.Event()
+
+    async def events() -> AsyncIterator[sse.NumberedEvent]:
+        yield 1, Delta(text="가")
+        await end.wait()
+
+    sent = sse.stream(events(), heartbeat_s=0.01)
+    await anext(sent)
+    assert await anext(sent) == b": keep-alive\n\n"
+    end.set()
+    # The events have ended, and their reader leaves before hearing of it.
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await sent.aclose()
+    gc.collect()
+    await asyncio.sleep(0)
+    assert not faults
