@@ -1,6 +1,6 @@
 """Trains a LoRA adapter: load, data, train, save, report.
 
-    python -m finetune.train --config configs/finetune/tiny-cpu.yaml [--resume]
+    python -m finetune.train --config configs/finetune/tiny-cpu.yaml [--resume] [--dry-run]
 
 A run that was killed goes on from its last checkpoint with `--resume`. Knows the trainer; what becomes of
 the adapter (loss, canary, card, name) is done in `finish.py`, a process of its own: it opens the base again,
@@ -132,6 +132,20 @@ def _sharding(config: Config) -> dict[str, Any]:
     return {"fsdp": True, "fsdp_config": sharding}
 
 
+def plan(config: Config) -> str:
+    """What a run would do, in words; reads at most the number of examples."""
+    file = config.data.folder / "train.jsonl"
+    examples = file.read_text(encoding="utf-8").count("\n") if file.is_file() else None
+    data = (
+        f"{examples} examples of {file}" if examples else f"{file}, which `finetune.dataset` has yet to make"
+    )
+    per_step = config.training.batch * config.training.accumulation * config.hardware.devices
+    return (
+        f"would train {config.model.base} on {data}, {config.training.epochs:g} epochs, {per_step} rows of "
+        f"{config.training.max_length} tokens a step, into {config.adapters}"
+    )
+
+
 def load_rows(config: Config, tokenizer: Any) -> tuple[dict[str, list[Encoded]], int]:
     """Encodes both sides; returns them and how many examples were too long.
 
@@ -210,9 +224,14 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m finetune.train", description=__doc__)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--dry-run", action="store_true", help="print the memory estimate and the plan")
     given = parser.parse_args(argv)
     try:
         config = load_config(given.config)
+        if given.dry_run:
+            print(check(config).table())
+            print(plan(config))
+            return 0
         require_packages("train", given.config, config)
         adapter = train(config, resume=given.resume)
         if config.hardware.fsdp:
