@@ -47,7 +47,7 @@ _PICTURED = re.compile(
 )
 _LEANS = re.compile(
     r"단,|다만|이 ?경우|이 ?때|따라서|즉,|때문에|그러므로|그래서|이를|이는|이에|이와|그러나|하지만|이러한|"
-    r"이런|이 중|그 중|또는|만일 그|예를 들어|\(|→|[a-z가-힣]{1,12}(?:라는|라고) (?:문구|메시지|안내)"
+    r"이런|만일,|이 중|그 중|또는|만일 그|예를 들어|\(|→|[a-z가-힣]{1,12}(?:라는|라고) (?:문구|메시지|안내)"
 )
 _NAMES = "방법|안내|기준|조건|사항|절차|예시|항목|내용|구분|대상|규칙|순서|종류|서류|요약|목록|과정|사례|위치"
 _TITLE = re.compile(rf"(?:{_NAMES}|란\?)$")
@@ -62,6 +62,8 @@ _CLOSED = re.compile(r"[.?!:]['\"’”)\]]*$|[다요죠까음함됨임]$")
 _LINE_MAX = 160
 # Where the crawl lost every line of a table, its words are parted so that an answer can hold some of them.
 _RUN_MAX = 600
+# An item of a list that lost its mark is shorter; a longer line without an end is a run-on of its own.
+_ROW_MAX = 80
 
 
 @dataclass(slots=True)
@@ -140,7 +142,6 @@ class _Reader:
         self.blocks: list[Block] = []
         self._head = ""
         self._label = ""  # `※ 참고.` or `※ 주의.` alone on a line rules the bullets below it
-        self._levels: list[str] = []
 
     def read(self, line: Line, rest: Sequence[Line]) -> None:
         """Takes the next line; `rest` are those after it."""
@@ -150,7 +151,8 @@ class _Reader:
             self._head, self._label = (line.text if line.kind != "question" else text).strip("[]<>■ :"), ""
         elif line.marker.startswith("※"):
             self._label = "" if line.text else line.marker
-            self._note(text if line.text else "", block, line.marker)
+            if line.text:
+                self._note(text, block, line.marker)
         elif self._label and line.kind == "bullet" and not line.indent:
             self._note(f"※ {line.text}", block, self._label)
         elif line.kind in ("bullet", "step", "heading"):
@@ -164,35 +166,40 @@ class _Reader:
     def _note(self, text: str, block: Block | None, label: str) -> None:
         """A warning stays with what it warns of; a remark can be chosen alone."""
         if block and "참고" not in label and block.role != "remark":
-            block.lines += filter(None, [text])
-        elif text:
+            block.lines.append(text)
+        else:
             self.blocks.append(Block(self._head, "remark", [text]))
 
     def _item(self, line: Line, block: Block | None) -> None:
-        """An item goes to the list or sentence above it, wherever its number goes on."""
-        if line.kind == "step" and _value(line.marker) > 1:
-            block = self._resumed(_value(line.marker)) or block
+        """An item goes to the list that it continues, else to what stands above it."""
+        number = _value(line.marker) if line.kind == "step" else 0
+        block = self._continued(line, number) or (None if number > 1 else block)
         if block is None or block.role == "table":
             block = Block(self._head, "list")
             self.blocks.append(block)
-        style = "·" if line.kind == "heading" else re.sub(r"[\d①-⑳]+", "1", line.marker)
-        levels = self._levels if block.role == "list" and block.lines else []
-        self._levels = levels[: levels.index(style) + 1] if style in levels else [*levels, style]
-        level = max(line.indent, len(self._levels) - 1)
+        styles = [_style(item) for item in _open_items(block)]
+        level = max(line.indent, styles.index(_style(line)) if _style(line) in styles else len(styles))
         block.role = "list" if block.role == "text" else block.role
-        block.lines.append(f"{'  ' * level}{line.marker.replace('■', '·')} {line.text}")
+        block.lines.append(f"{'  ' * min(level, 2)}{line.marker.replace('■', '·')} {line.text}")
 
-    def _resumed(self, number: int) -> Block | None:
-        """The list that goes on with this number; what stood between its steps becomes part of it."""
-        for index in range(len(self.blocks) - 1, -1, -1):
-            block = self.blocks[index]
+    def _continued(self, line: Line, number: int) -> Block | None:
+        """The list that this item goes on with; remarks that stand between its items become part of it."""
+        for index, block in reversed(list(enumerate(self.blocks))):
+            items = _open_items(block)
             if block.head != self._head:
                 return None
-            if number in _numbers(block):
-                block.lines += [line for one in self.blocks[index + 1 :] for line in one.lines]
+            if number > 1:
+                goes_on = number in _next_numbers(block)
+            else:
+                remarked = index < len(self.blocks) - 1
+                goes_on = block.open or (remarked and items[:1] != [] and _style(items[0]) == _style(line))
+            if goes_on:
+                block.lines += [text for one in self.blocks[index + 1 :] for text in one.lines]
                 del self.blocks[index + 1 :]
                 self._label = ""
                 return block
+            if number <= 1 and block.role != "remark":
+                return None
         return None
 
     def _belongs(self, line: Line, block: Block, rest: Sequence[Line]) -> bool:
@@ -200,19 +207,27 @@ class _Reader:
         if _LEANS.match(line.text) or block.open:
             return True
         if _is_row(line):
-            return block.role in ("list", "table")
+            return block.role == "table" or (block.role == "list" and len(line.text) <= _ROW_MAX)
         following = next((one for one in rest if one.kind == "step" or _is_heading(one, ())), None)
-        return following is not None and _value(following.marker) in _numbers(block)
+        return following is not None and _value(following.marker) in _next_numbers(block)
 
 
-def _numbers(block: Block) -> set[int]:
-    """The numbers with which the block's steps could go on, one for each level that is not closed."""
-    last: dict[int, int] = {}
+def _open_items(block: Block) -> list[Line]:
+    """The last item of each level that the list could go on with."""
+    items: list[Line] = []
     for line in map(parse_line, block.lines):
-        if line.kind == "step":
-            last = {level: number for level, number in last.items() if level < line.indent}
-            last[line.indent] = _value(line.marker)
-    return {number + 1 for number in last.values()}
+        if line.kind in ("bullet", "step"):
+            items[line.indent :] = [line]
+    return items
+
+
+def _next_numbers(block: Block) -> set[int]:
+    return {_value(item.marker) + 1 for item in _open_items(block) if item.kind == "step"}
+
+
+def _style(line: Line) -> str:
+    """The marker, `1.` for any such number."""
+    return re.sub(r"[\d①-⑳]+", "1", line.marker.replace("■", "·"))
 
 
 def _value(marker: str) -> int:
@@ -230,7 +245,7 @@ def _is_heading(line: Line, rest: Sequence[Line]) -> bool:
     named = bool(_TITLE.search(line.text))
     match line.kind:
         case "question":
-            return True
+            return len(line.text) <= _LINE_MAX
         case "heading":
             return short and bool(rest) and following.kind != "heading"
         case "step":  # named like a section, with steps of its own

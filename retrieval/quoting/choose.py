@@ -23,7 +23,7 @@ WHOLE_CHARS = 420
 _OPENING_CHARS, _FIRST = 160, 0.3
 # Of a longer answer this much is shown, and up to the second figure where blocks score nearly alike: a
 # choice that is not clear is left to the reader.
-_SURE_CHARS, _SPREAD_CHARS, _NEARLY = 260, 600, 0.7
+_SURE_CHARS, _SPREAD_CHARS, _NEARLY = 260, 600, 0.75
 # The best block, whatever its length: with citations and the closing sentence it stays below 900.
 MOST_CHARS = 780
 _REMARK, _FIGURE = 0.2, 0.2
@@ -89,13 +89,14 @@ def relevance(blocks: Sequence[Block], question: str, terms: Sequence[str], titl
 
 
 def cut(block: Block) -> Block:
-    """The block, or the first items of a list that is too long for an answer."""
-    taken = list(block.lines)
-    while len(taken) > 1 and size([replace(block, lines=taken)]) > MOST_CHARS:
-        taken.pop()
-        while len(taken) > 1 and block.lines[len(taken)].startswith(" "):
-            taken.pop()  # the rest of this item would be missing
-    return replace(block, lines=taken)
+    """The block, or the first items of a list that is too long for an answer; whole ones where it has two."""
+    end = len(block.lines)
+    while end > 1 and size([replace(block, lines=block.lines[:end])]) > MOST_CHARS:
+        end -= 1
+    whole = end
+    while 1 < whole < len(block.lines) and block.lines[whole].startswith(" "):
+        whole -= 1
+    return replace(block, lines=block.lines[: whole if whole > 1 else end])
 
 
 def _governed(blocks: Sequence[Block], index: int) -> list[int]:

@@ -135,3 +135,18 @@ def test_any_text_falls_into_blocks_that_hold_something(text: str) -> None:
     blocks = split_blocks(text)
     assert all(block.lines and any(line.strip() for line in block.lines) for block in blocks)
     assert bool(blocks) == bool(text.strip())
+
+
+def test_list_goes_on_after_a_worded_remark_between_its_bullets() -> None:
+    answer = "상태입니다.\n· 심사 중 : 사흘 걸립니다.\n※ 참고. 주말은 뺍니다.\n· 보류 : 서류가 모자랍니다."
+    assert len(split_blocks(answer)) == 1
+
+
+def test_announced_list_comes_after_a_remark() -> None:
+    answer = "다음 세 가지 방법으로 합니다.\n※ 참고. 결과는 같습니다.\n1. 앱\n2. 웹\n3. 전화"
+    assert _lines(answer) == [[line for line in answer.split("\n")]]
+
+
+def test_step_that_continues_nothing_begins_a_list_of_its_own() -> None:
+    blocks = split_blocks("요율표\n· 일반 3%\n2) 유입 수수료는 2%입니다.")
+    assert [block.lines for block in blocks] == [["· 일반 3%"], ["2) 유입 수수료는 2%입니다."]]
