@@ -15,7 +15,7 @@ from typing import Any
 
 from api.evaluation.rows import CasesError, json_rows, text_of, texts_of
 from retrieval.corpus.sentences import split_sentences
-from retrieval.prompt import LEFT_OUT
+from retrieval.prompt import LEFT_OUT, NOT_FOUND, REFUSAL
 from retrieval.quoting.citations import CITATION, strip_citations
 
 Answerer = Callable[[str], Awaitable[str]]
@@ -145,8 +145,11 @@ def answer_alone(text: str) -> str:
 def count_uncited(text: str) -> tuple[int, int]:
     """Returns how many parts the text has and how many of them bear no citation.
 
-    A part is what ends with a citation, or with the paragraph: a sentence, or a heading with its list.
+    A part is what ends with a citation, or with the paragraph: a sentence, or a heading with its list. The
+    fixed sentences of a refusal have none.
     """
+    if text in (REFUSAL, NOT_FOUND):
+        return 0, 0
     parts = uncited = 0
     for paragraph in re.split(r"\n\s*\n", text):
         *cited, last = (bool(_WORD.search(part)) for part in CITATION.split(paragraph)[::2])
