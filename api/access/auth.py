@@ -54,7 +54,7 @@ LOCAL = Caller("local")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The door.
+    """Lets callers in, and holds their limits.
 
     Attributes:
         keys: recognises callers.

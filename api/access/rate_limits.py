@@ -17,7 +17,7 @@ from api.access.keys import Key
 from api.access.visitors import is_visitor
 from api.errors import TooMany
 from api.state.connection import State
-from api.state.courier import Argument
+from api.state.script_batches import Argument
 
 _BLOCK = 20
 _HELD_S = 5.0

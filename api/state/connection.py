@@ -25,8 +25,8 @@ from redis.exceptions import ConnectionError
 from api.state.away import AWAY, translated
 from api.state.breaker import Breaker
 from api.state.channels import Channels
-from api.state.courier import Courier, Script
 from api.state.embedded import Fsync, embedded_valkey
+from api.state.script_batches import Script, ScriptBatcher
 
 T = TypeVar("T")
 CALL_S = 3.0
@@ -41,18 +41,18 @@ class State:
         prefix: in front of every key and channel.
         breaker: fails calls fast while the store is away.
         channels: the process's one publish/subscribe connection.
-        courier: batches the calls of scripts.
+        batcher: batches the calls of scripts.
     """
 
     redis: Redis
     prefix: str = "smartstore:"
     breaker: Breaker = field(default_factory=Breaker)
     channels: Channels = field(init=False)
-    courier: Courier = field(init=False)
+    batcher: ScriptBatcher = field(init=False)
 
     def __post_init__(self) -> None:
         self.channels = Channels(self.redis)
-        self.courier = Courier(self)
+        self.batcher = ScriptBatcher(self)
 
     def key(self, kind: str, tag: str, part: str = "") -> str:
         """A key; all keys with the same `tag` live on the same node of a cluster."""

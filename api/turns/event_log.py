@@ -22,7 +22,7 @@ from api.events import TURN_EVENT, TurnCompleted, TurnEvent, is_final
 from api.state.away import unavailable
 from api.state.channels import Listener
 from api.state.connection import State
-from api.state.courier import Argument
+from api.state.script_batches import Argument
 from api.turns.feed import Feed
 
 Numbered = tuple[int, TurnEvent]

@@ -25,7 +25,7 @@ from api.errors import Conflict, NotFound, StateUnavailable
 from api.events import TurnEvent, TurnFailed, is_final
 from api.providers.base import GenerationOptions
 from api.state.connection import State
-from api.state.courier import Argument
+from api.state.script_batches import Argument
 from api.turns.event_log import DEAD, EventLog, LeaseLost
 from api.turns.runners.base import TurnRequest
 from api.turns.saved import SavedTurn, now
@@ -63,7 +63,7 @@ class Renewal:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class StartedTurn:
     """A turn that may be followed; `created` is False for a repeated Idempotency-Key."""
 
     turn_id: str
@@ -106,7 +106,7 @@ class TurnRecords:
 
     async def begin(
         self, request: TurnRequest, *, owner: str, idempotency_key: str = "", fingerprint: str = ""
-    ) -> Begun:
+    ) -> StartedTurn:
         """Records a new turn, or finds the one this `idempotency_key` began before.
 
         Raises `Conflict` when the key came with another `fingerprint` (of the body).
@@ -134,7 +134,7 @@ class TurnRecords:
         if self._on_begin is not None:
             steps.append(self._on_begin(request.turn_id))
         await asyncio.gather(*steps)
-        return Begun(request.turn_id, request.session_id, True)
+        return StartedTurn(request.turn_id, request.session_id, True)
 
     async def request(self, turn_id: str) -> TurnRequest:
         """The turn's request. Raises `NotFound`."""
@@ -292,7 +292,7 @@ class TurnRecords:
 
     async def _repeated(
         self, request: TurnRequest, owner: str, idempotency_key: str, fingerprint: str
-    ) -> Begun | None:
+    ) -> StartedTurn | None:
         digest = hashlib.sha256(f"{owner}\0{idempotency_key}".encode()).hexdigest()
         key = self._state.key("idempotency", digest)
         mine = json.dumps([request.turn_id, request.session_id, fingerprint])
@@ -306,7 +306,7 @@ class TurnRecords:
         # The first request may be between claiming the key and recording its turn.
         for _ in range(10 if turn_id != request.turn_id else 0):
             if await self._state.call(redis.exists(self._key(turn_id))):
-                return Begun(turn_id, session_id, False)
+                return StartedTurn(turn_id, session_id, False)
             await asyncio.sleep(0.05)
         await self._state.call(redis.set(key, mine, ex=self._ttl_s))
         return None

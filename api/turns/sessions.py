@@ -14,7 +14,7 @@ from typing import Any
 from api.conversation.memory import Memory
 from api.errors import NotFound
 from api.state.connection import State
-from api.state.courier import Argument
+from api.state.script_batches import Argument
 from api.turns.saved import SavedTurn, SessionInfo, check_session_id, new_session_id, now
 
 # Saving twice under one turn id replaces the record unless it already has its end; a

@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 class Signals:
-    """One pending signal per running turn, and the ear on the stop channel.
+    """One pending signal per running turn, and a listener on the stop channel.
 
     A stop published by another process arrives here; one that is missed is found by
     the run itself when it next renews its lease.

@@ -16,7 +16,7 @@ from api.observability.tracing import trace_headers
 from api.providers.base import GenerationOptions
 from api.services import Services
 from api.text import check_text
-from api.turns.records import Begun
+from api.turns.records import StartedTurn
 from api.turns.runners.base import TurnRequest
 from api.turns.saved import new_turn_id
 from retrieval.characters import is_blank, plain
@@ -74,7 +74,7 @@ def _told(history: tuple[tuple[str, str], ...], *, max_chars: int) -> tuple[tupl
     return tuple((plain(q[:max_chars]), plain(a[:_MOST_ANSWER_CHARS])) for q, a in history)
 
 
-async def ask(services: Services, caller: Caller, question: Question) -> Begun:
+async def ask(services: Services, caller: Caller, question: Question) -> StartedTurn:
     """Starts the turn, or finds the one that this Idempotency-Key started before.
 
     Raises:

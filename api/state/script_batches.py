@@ -55,12 +55,12 @@ class Script:
             # Scripts cannot be pipelined over the nodes of a cluster.
             return await self._state.call(self._registered(keys=keys, args=args))
         call = _Call(self._source, self._sha, keys, args)
-        self._state.courier.take(call)
+        self._state.batcher.take(call)
         return await call.answer
 
 
-class Courier:
-    """Delivers script calls in batches, one batch at a time."""
+class ScriptBatcher:
+    """Sends script calls in batches, one batch at a time."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -71,9 +71,9 @@ class Courier:
         """Accepts a call; its future gets the answer or the exception."""
         self._waiting.append(call)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._deliver(), name="state-courier")
+            self._task = asyncio.create_task(self._send_batches(), name="state-batcher")
 
-    async def _deliver(self) -> None:
+    async def _send_batches(self) -> None:
         batch: list[_Call] = []
         try:
             while self._waiting:
