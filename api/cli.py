@@ -76,6 +76,7 @@ def _mount() -> None:
     app.command("mcp")(mcp.mcp)
     app.command("calibrate")(train.calibrate)
     app.command("train-ranker")(train.train_ranker)
+    app.command("calibrate-ranker")(train.calibrate_ranker)
     app.command("settings")(settings.show)
 
 

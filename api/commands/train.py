@@ -75,6 +75,40 @@ def train_ranker(
     console.print_json(data=card)
 
 
+def calibrate_ranker(
+    cases: Annotated[Path, typer.Option(help="users' own questions, in the format of `eval retrieval`")],
+    faq: Annotated[Path | None, typer.Option("--faq", help="FAQ file; the settings' one by default")] = None,
+    expansions: Annotated[
+        Path | None, typer.Option(help="file or folder; the settings' one by default")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="folder of weights; configs/ranking by default")] = None,
+) -> None:
+    """Fit the probabilities of hits to questions in users' own words; neither order nor index changes."""
+    from api.evaluation.retrieval import check_gold, read_retrieval_cases
+    from api.indexing.build import corpus_embedder
+    from api.indexing.corpus import open_corpus
+    from api.settings import CONFIGS, load_settings
+    from retrieval.embedders.adapter import AdaptedEmbedder
+    from retrieval.embedders.remembered import base_of
+    from retrieval.tokenizer import KoreanTokenizer
+    from retrieval.training.data import corpus_views
+    from retrieval.training.run import calibrate as fit_probabilities
+
+    settings, rows = load_settings(), read_retrieval_cases(cases)
+    corpus, known = open_corpus(settings, faq, expansions)
+    check_gold(rows, corpus.by_id, cases)
+    with corpus_embedder(settings) as embedder:
+        report = fit_probabilities(
+            corpus_views(corpus, known, base_of(embedder), KoreanTokenizer()),
+            embedder.adapter if isinstance(embedder, AdaptedEmbedder) else None,
+            base_of(embedder),
+            asked=[(case.query, case.gold) for case in rows],
+            folder=out or CONFIGS / "ranking",
+        )
+    for name, one in report.items():
+        typer.echo(f"{name}: {one}")
+
+
 def calibrate(
     faq: Annotated[Path | None, typer.Option(help="FAQ file; the settings' one by default.")] = None,
     expansions: Annotated[

@@ -46,6 +46,27 @@ def fit_ranker(
     return Weights(embedder, weights.weights, margin, level, bias)
 
 
+def recalibrated(weights: Weights, queries: Sequence[RankedQuery]) -> Weights:
+    """The same weights with probabilities fitted to `queries`: the order of hits does not change."""
+    margin, level, bias = _calibrate(Ranker(weights), queries)
+    return Weights(weights.embedder, weights.weights, margin, level, bias)
+
+
+def cross_validated_error(weights: Weights, queries: Sequence[RankedQuery], *, folds: int = 5) -> float:
+    """The calibration error on `queries` where each is judged by a fit to the other folds."""
+    order = np.random.default_rng(0).permutation(len(queries))
+    stated: list[float] = []
+    right: list[bool] = []
+    for part in np.array_split(order, folds):
+        held = set(part.tolist())
+        ranker = Ranker(recalibrated(weights, [q for n, q in enumerate(queries) if n not in held]))
+        for n in held:
+            probability, correct = _stated(ranker, queries[n])
+            stated.append(probability)
+            right.append(correct)
+    return _expected_error(stated, right)
+
+
 def ranks(ranker: Ranker, queries: Sequence[RankedQuery]) -> list[int | None]:
     """The rank of the best relevant candidate of each query."""
     found: list[int | None] = []
@@ -66,25 +87,31 @@ def figures(ranker: Ranker, queries: Sequence[RankedQuery]) -> dict[str, float]:
 
 def calibration_error(ranker: Ranker, queries: Sequence[RankedQuery], *, bins: int = 10) -> float:
     """Expected calibration error of the best hit's probability (Naeini et al. 2015), with equal bins."""
-    stated, right = [], []
-    for query in queries:
-        scores = ranker.scores(query.legs)
-        best = int(np.argmax(scores))
-        stated.append(float(ranker.probabilities(scores)[best]))
-        right.append(bool(query.relevant[best]))
-    groups = np.minimum((np.array(stated) * bins).astype(int), bins - 1)
-    hits, shares = np.array(right, float), np.array(stated)
-    gaps = [
-        (groups == b).mean() * abs(hits[groups == b].mean() - shares[groups == b].mean())
-        for b in np.unique(groups)
-    ]
-    return float(sum(gaps))
+    pairs = [_stated(ranker, query) for query in queries]
+    return _expected_error([p for p, _ in pairs], [right for _, right in pairs], bins=bins)
 
 
 def without_answer(query: RankedQuery) -> RankedQuery:
     """The query as asked of a corpus that lacks its FAQ."""
     kept = ~query.relevant
     return RankedQuery(query.legs[kept], query.relevant[kept])
+
+
+def _stated(ranker: Ranker, query: RankedQuery) -> tuple[float, bool]:
+    """The best hit's probability, and whether it answers."""
+    scores = ranker.scores(query.legs)
+    best = int(np.argmax(scores))
+    return float(ranker.probabilities(scores)[best]), bool(query.relevant[best])
+
+
+def _expected_error(stated: Sequence[float], right: Sequence[bool], *, bins: int = 10) -> float:
+    shares, hits = np.array(stated), np.array(right, float)
+    groups = np.minimum((shares * bins).astype(int), bins - 1)
+    gaps = [
+        (groups == b).mean() * abs(hits[groups == b].mean() - shares[groups == b].mean())
+        for b in np.unique(groups)
+    ]
+    return float(sum(gaps))
 
 
 def _listwise(queries: Sequence[RankedQuery], *, portable: bool) -> Array:

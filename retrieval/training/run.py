@@ -6,18 +6,25 @@ does not know settings or an evaluation set.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from retrieval.corpus.faq import Corpus
 from retrieval.embedders.adapter import Adapter
 from retrieval.embedders.base import Embedder
 from retrieval.index.base import IndexQuery
-from retrieval.ranking.ranker import PORTABLE, Ranker
+from retrieval.ranking.ranker import PORTABLE, Ranker, Weights
 from retrieval.tokenizer import KoreanTokenizer
 from retrieval.training.adapter import train_adapter
 from retrieval.training.data import CorpusViews, RankedQuery, held_out_queries, ranked_query
-from retrieval.training.ranker import figures, fit_ranker
+from retrieval.training.ranker import (
+    calibration_error,
+    cross_validated_error,
+    figures,
+    fit_ranker,
+    recalibrated,
+)
 
 Say = Callable[[str], None]
 
@@ -51,7 +58,8 @@ def train(
     held_out = held_out_by_expansion(views, embedder.name, say=say)
     say("adapter: everything")
     adapter = train_adapter(views.vectors, embedder.name)
-    written = written_queries(views, adapter, embedder, queries)
+    pairs = [(text, (id,)) for id, texts in queries.items() if id in corpus.by_id for text in texts]
+    written = asked_queries(views, adapter, embedder, pairs)
     everything = [query for queries_of_one in held_out for query in queries_of_one]
     say(f"ranker: {len(everything)} held-out expansions, {len(written)} written queries")
     weights = fit_ranker(everything, embedder=adapter.name, calibration=written or None)
@@ -98,21 +106,56 @@ def cross_figures(held_out: Sequence[Sequence[RankedQuery]], embedder: str) -> d
     return report
 
 
-def written_queries(
-    views: CorpusViews, adapter: Adapter | None, embedder: Embedder, queries: Mapping[str, Sequence[str]]
+def asked_queries(
+    views: CorpusViews,
+    adapter: Adapter | None,
+    embedder: Embedder,
+    asked: Sequence[tuple[str, Collection[str]]],
 ) -> list[RankedQuery]:
-    """Queries written for FAQs, searched with every expansion in place; unknown ids are passed over."""
-    pairs = [(id, text) for id, texts in queries.items() if id in views.rows.faqs for text in texts]
-    if not pairs:
+    """Questions with the ids of the FAQs that answer them, searched with every expansion in place."""
+    if not asked:
         return []
     tokenizer, index = KoreanTokenizer(), views.index(adapter)
-    embedded = embedder.embed_queries([text for _, text in pairs])
+    embedded = embedder.embed_queries([text for text, _ in asked])
     vectors = adapter.queries(embedded.dense) if adapter else embedded.dense
-    sparse = embedded.sparse or [None] * len(pairs)
+    sparse = embedded.sparse or [None] * len(asked)
     return [
-        ranked_query(index, IndexQuery(text, vector, tokenizer.tokens(text), weights), {id})
-        for (id, text), vector, weights in zip(pairs, vectors, sparse, strict=True)
+        ranked_query(index, IndexQuery(text, vector, tokenizer.tokens(text), weights), ids)
+        for (text, ids), vector, weights in zip(asked, vectors, sparse, strict=True)
     ]
+
+
+def calibrate(
+    views: CorpusViews,
+    adapter: Adapter | None,
+    embedder: Embedder,
+    *,
+    asked: Sequence[tuple[str, Collection[str]]],
+    folder: Path,
+) -> dict[str, object]:
+    """Fits the probabilities of the weights in `folder` to questions in users' own words; writes them.
+
+    The portable weights see the base vectors, as they will with another embedder.
+
+    Returns:
+        The card of each file, with the calibration error before and, cross-validated, after.
+
+    Raises:
+        RankerError: there are no weights.
+    """
+    report: dict[str, object] = {}
+    for name, one in ((f"{file_name(embedder)}.json", adapter), (PORTABLE, None)):
+        queries, path = asked_queries(views, one, embedder, asked), folder / name
+        before = Weights.load(path)
+        card = json.loads(path.read_text(encoding="utf-8"))["card"]
+        card["calibrated_on"] = {
+            "queries": len(queries),
+            "calibration_error_before": round(calibration_error(Ranker(before), queries), 4),
+            "calibration_error_cross_validated": round(cross_validated_error(before, queries), 4),
+        }
+        recalibrated(before, queries).save(path, card=card)
+        report[name] = card["calibrated_on"]
+    return report
 
 
 def file_name(embedder: Embedder) -> str:

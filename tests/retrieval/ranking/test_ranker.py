@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,14 @@ from retrieval.index.base import LEGS, SIGNS, Candidate, IndexQuery
 from retrieval.ranking.features import FEATURES, features, leg_matrix
 from retrieval.ranking.ranker import RANKING, Ranker, RankerError, margins
 from retrieval.training.data import RankedQuery
-from retrieval.training.ranker import calibration_error, fit_ranker, ranks, without_answer
+from retrieval.training.ranker import (
+    calibration_error,
+    cross_validated_error,
+    fit_ranker,
+    ranks,
+    recalibrated,
+    without_answer,
+)
 
 QUERY = IndexQuery("정산은 언제 되나요?", np.zeros(4, np.float32), ("정산", "언제"))
 
@@ -114,6 +122,16 @@ def test_fit_ranker_states_probabilities_that_hold_also_without_an_answer() -> N
     best = [ranker.probabilities(ranker.scores(q.legs)).max() for q in unseen]
     lost = [ranker.probabilities(ranker.scores(without_answer(q).legs)).max() for q in unseen]
     assert np.mean(best) > np.mean(lost) + 0.3
+
+
+def test_recalibration_makes_probabilities_hold_and_keeps_the_order() -> None:
+    weights = fit_ranker(_queries(300), embedder="e5")
+    shy = replace(weights, bias=weights.bias - 4)
+    unseen = _queries(300, seed=5)
+    mended = recalibrated(shy, _queries(300, seed=3))
+    assert calibration_error(Ranker(mended), unseen) < 0.1 < calibration_error(Ranker(shy), unseen)
+    assert mended.weights == weights.weights
+    assert cross_validated_error(shy, unseen) < 0.1
 
 
 def test_fit_ranker_refuses_queries_that_teach_nothing() -> None:
