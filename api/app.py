@@ -15,6 +15,7 @@ from starlette.middleware.opentelemetry import OpenTelemetryMiddleware
 from starlette.types import ASGIApp
 
 from api.channels.mcp.mount import mount_mcp
+from api.insights import routes as insights
 from api.observability.request_log import RequestLog
 from api.services import Services
 from api.web.body_limit import BodyLimit
@@ -70,6 +71,7 @@ def _routes(services: Services) -> FastAPI:
         curation,
         faqs,
         history,
+        insights,
         providers,
         jobs,
         openai,

@@ -58,6 +58,7 @@ def _mount() -> None:
         train,
         worker,
     )
+    from api.history import commands as history
     from serving import commands as adapters
 
     app.command("serve")(serve.serve)
@@ -71,6 +72,8 @@ def _mount() -> None:
     app.add_typer(worker.turns, name="turns")
     app.command("search")(search.search)
     app.add_typer(evaluate.app, name="eval")
+    app.add_typer(history.app, name="history")
+    app.command("gaps")(history.gaps)
     app.command("expand")(corpus.expand)
     app.command("demo")(demo.demo)
     app.command("mcp")(mcp.mcp)
