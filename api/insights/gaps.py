@@ -25,6 +25,7 @@ from retrieval.search import Searcher
 
 Proposal = Literal["new_entry", "add_wordings", "incomplete", "refused_wrongly"]
 MOST_TURNS = 5000
+_MOST_GROUPS = 200
 _EXAMPLES = 8
 _NEAREST = 3
 _AXIS_TITLES = 64
@@ -101,10 +102,13 @@ async def gap_report(
         )
         for group in groups[: limit * 2]
     ]
-    # What nobody who runs a store would ask, once, is no gap.
-    kept = [gap for gap in gaps if gap.proposal != "new_entry" or set(gap.faults) != {"off_topic"}]
-    kept.sort(key=lambda gap: (-gap.size, -gap.last_ms))
-    return GapReport(turns=len(rows), unsettled=len(found), gaps=kept[:limit])
+    gaps.sort(key=lambda gap: (_lone_off_topic(gap), -gap.size, -gap.last_ms))
+    return GapReport(turns=len(rows), unsettled=len(found), gaps=gaps[:limit])
+
+
+def _lone_off_topic(gap: Gap) -> bool:
+    """Asked by one alone and about something else: mostly play, so it comes last."""
+    return gap.sessions == 1 and set(gap.faults) == {"off_topic"} and gap.proposal == "new_entry"
 
 
 async def _centred(history: History, searcher: Searcher, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -66,7 +66,7 @@ def new_page(chromium: Browser) -> Iterator[NewPage]:
     """Opens pages in contexts of their own; at the end, none may have erred or left its origin."""
     contexts, faults = [], []
 
-    def open_page(url: str, **options: Any) -> Page:
+    def open_page(url: str, *, wait_for: str | None = ".example", **options: Any) -> Page:
         context = chromium.new_context(locale="ko-KR", timezone_id="Asia/Seoul", **{**DESKTOP, **options})
         context.set_default_timeout(15_000)
         page = context.new_page()
@@ -74,7 +74,8 @@ def new_page(chromium: Browser) -> Iterator[NewPage]:
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda m: faults.append(m.text) if "Content Security" in m.text else None)
         page.goto(url)
-        page.wait_for_selector(".example")
+        if wait_for is not None:
+            page.wait_for_selector(wait_for)
         contexts.append(context)
         return page
 

@@ -1,4 +1,4 @@
-"""The chat page at `/`: static files with a strict content security policy."""
+"""The chat page at `/` and the console at `/console`: static files, a strict content security policy."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def mount_page(app: FastAPI, settings: Settings) -> None:
     @app.head("/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
-        headers = {
-            "Content-Security-Policy": policy,
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
-            "Cache-Control": "no-cache",
-        }
-        return FileResponse(STATIC / "index.html", headers=headers)
+        return _html(STATIC / "index.html", policy)
+
+    @app.head("/console", include_in_schema=False)
+    @app.get("/console", include_in_schema=False)
+    async def console() -> FileResponse:
+        # No foreign page may frame what edits the FAQ.
+        return _html(STATIC / "console" / "index.html", _POLICY.format(frames="'none'"))
 
     @app.get("/page.json", include_in_schema=False)
     async def shown(caller: CallerDep) -> JSONResponse:
@@ -70,3 +70,13 @@ def mount_page(app: FastAPI, settings: Settings) -> None:
         return Response(packed if small else script, media_type="text/javascript", headers=headers)
 
     app.mount("/static", _Assets(directory=STATIC), name="static")
+
+
+def _html(file: Path, policy: str) -> FileResponse:
+    headers = {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-cache",
+    }
+    return FileResponse(file, headers=headers)

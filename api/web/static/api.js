@@ -27,7 +27,7 @@ async function problemOf(response) {
   return new Problem(response.status, body.code ?? "", text || fallback);
 }
 
-async function request(path, { method = "GET", headers = {}, body, signal } = {}) {
+export async function request(path, { method = "GET", headers = {}, body, signal } = {}) {
   const auth = saved.apiKey ? { Authorization: `Bearer ${saved.apiKey}` } : {};
   let response;
   try {
