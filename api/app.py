@@ -15,6 +15,7 @@ from starlette.middleware.opentelemetry import OpenTelemetryMiddleware
 from starlette.types import ASGIApp
 
 from api.channels.mcp.mount import mount_mcp
+from api.channels.mount import mount_messengers
 from api.insights import routes as insights
 from api.observability.request_log import RequestLog
 from api.services import Services
@@ -48,7 +49,7 @@ def create_app(services: Services) -> ASGIApp:
 def _routes(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with mount_mcp(app, services):
+        async with mount_mcp(app, services), mount_messengers(app, services):
             yield {"services": services}
 
     app = FastAPI(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+import ipaddress
+import re
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 
 class ChannelSection(BaseModel):
@@ -11,9 +14,52 @@ class ChannelSection(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class MessengerSettings(ChannelSection):
+    """What every messenger's webhook has."""
+
+    secret: SecretStr = Field(
+        SecretStr(""), description="the end of the webhook's path, 16 characters or more; empty: off"
+    )
+    networks: tuple[str, ...] = Field((), description="where the platform's requests come from; empty: any")
+    reply_s: float = Field(4.0, gt=0, lt=5, description="later answers go by push or callback")
+    per_minute: int = Field(20, ge=1, description="messages of one user")
+
+    @field_validator("secret")
+    @classmethod
+    def _hard_to_guess(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        if text and not re.fullmatch(r"[A-Za-z0-9_-]{16,128}", text):
+            raise ValueError("needs 16 letters and digits or more; make one with `openssl rand -hex 16`")
+        return value
+
+    @field_validator("networks")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            ipaddress.ip_network(each)
+        return value
+
+
+class TalkTalkSettings(MessengerSettings):
+    """Naver TalkTalk: webhook at /channels/talktalk/<secret>."""
+
+    authorization: SecretStr = Field(SecretStr(""), description="the key of the TalkTalk partner centre")
+    endpoint: str = "https://gw.talk.naver.com/chatbot/v1/event"
+    greeting: str = Field("", max_length=1000)
+    hand_over_to: int | None = Field(None, description="targetId of passThread; none: no hand-over")
+
+
+class KakaoSettings(MessengerSettings):
+    """KakaoTalk: a skill at /channels/kakao/<secret>."""
+
+    callback_hosts: tuple[str, ...] = ("bot-api.kakao.com",)
+
+
 class ChannelSettings(ChannelSection):
     """Ways in besides the API."""
 
+    talktalk: TalkTalkSettings = TalkTalkSettings()
+    kakao: KakaoSettings = KakaoSettings()
     mcp: bool = Field(True, description="an MCP server at /mcp, where the extra `mcp` is installed")
 
 
