@@ -59,6 +59,7 @@ def _mount() -> None:
         worker,
     )
     from api.history import commands as history
+    from api.indexing import commands as live_corpus
     from serving import commands as adapters
 
     app.command("serve")(serve.serve)
@@ -66,6 +67,8 @@ def _mount() -> None:
     app.command("bench")(bench.bench)
     app.add_typer(index.app, name="index")
     app.add_typer(corpus.app, name="corpus")
+    corpus.app.command("export")(live_corpus.export)
+    corpus.app.command("sync")(live_corpus.sync)
     app.add_typer(keys.app, name="keys")
     app.add_typer(adapters.app, name="adapters")
     app.command("worker")(worker.worker)

@@ -40,7 +40,8 @@ def export(
     """Write turns with their feedback; personal data is masked, formulas of spreadsheets defused."""
     import time
 
-    from api.history.export import csv_lines, jsonl_lines
+    from api.history.edits import Edits
+    from api.history.export import corrected, csv_lines, jsonl_lines
     from api.history.store import History, TurnFilter
 
     since_ms = int((time.time() - days * 86_400) * 1000) if days else 0
@@ -49,8 +50,9 @@ def export(
 
     async def run(history: History) -> int:
         count = 0
+        rows = corrected(history.every(chosen), await Edits(history.engine).corrections())
         with out.open("w", encoding="utf-8", newline="") if str(out) != "-" else _Screen() as file:
-            async for line in lines(history.every(chosen)):
+            async for line in lines(rows):
                 file.write(line)
                 count += 1
         return count

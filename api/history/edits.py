@@ -75,6 +75,19 @@ class Edits:
             query = query.where(edits.c.faq_id == faq_id)
         return await self._rows(query)
 
+    async def editors(self) -> dict[str, str]:
+        """Who edited each FAQ last, by its id."""
+        last = select(func.max(edits.c.id)).group_by(edits.c.faq_id)
+        found = await self._rows(select(edits.c.faq_id, edits.c.by).where(edits.c.id.in_(last)))
+        return {row["faq_id"]: row["by"] for row in found}
+
+    async def corrections(self) -> dict[str, Entry]:
+        """What was written because of a turn, by its id: the newest where there are several."""
+        query = select(edits.c.turn_id, edits.c.after).where(edits.c.turn_id != "").order_by(edits.c.id)
+        return {
+            row["turn_id"]: Entry.from_json(row["after"]) for row in await self._rows(query) if row["after"]
+        }
+
     async def overlay(self) -> dict[str, Entry | None]:
         """What the edits make of the file, by FAQ id in the order first edited."""
         newest = select(func.max(edits.c.id).label("id"), func.min(edits.c.id).label("first"))

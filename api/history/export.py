@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 
 from api.history.entry import Row
+from retrieval.edits.overlay import Entry
 
 COLUMNS = (
     "id", "session_id", "started", "channel", "question", "standalone", "verdict", "status", "answer",
@@ -22,6 +23,14 @@ async def jsonl_lines(rows: AsyncIterator[Row]) -> AsyncIterator[str]:
     """Each turn as a JSON object."""
     async for row in rows:
         yield json.dumps(row, ensure_ascii=False) + "\n"
+
+
+async def corrected(rows: AsyncIterator[Row], corrections: Mapping[str, Entry]) -> AsyncIterator[Row]:
+    """Each turn with `correction`: the FAQ that somebody wrote because of it, None where nobody did."""
+    async for row in rows:
+        entry = corrections.get(row["id"])
+        wanted = {"question": entry.question, "answer": entry.answer} if entry else None
+        yield {**row, "correction": wanted}
 
 
 async def csv_lines(rows: AsyncIterator[Row]) -> AsyncIterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -97,6 +97,20 @@ class Curation:
         if before is None and edit["action"] == "add":
             before = replace(Entry.from_json(edit["after"]), retired=True)
         return await self._edit(edit["faq_id"], "undo", lambda _: before, by=by, undoes=number)
+
+    async def publish(self, entries: Mapping[str, Entry], *, by: str) -> str:
+        """Many FAQs at once, each an edit of its own; returns the build that has them."""
+        async with self._alone():
+            overlay = await self.edits.overlay()
+            served = await asyncio.to_thread(file_corpus, self._settings)
+            cleaned = {id: entry.cleaned() for id, entry in entries.items()}
+            build = await asyncio.to_thread(self._publish, served, overlay, {**overlay, **cleaned})
+            for id, entry in cleaned.items():
+                known = id in overlay or id in served[0].by_id
+                action: Action = "retire" if entry.retired else "change" if known else "add"
+                await self.edits.add(id, action, overlay.get(id), entry, by=by)
+        await tell(self._state, build)
+        return build
 
     async def _edit(
         self, faq_id: str, action: Action, change: Change, *, by: str, undoes: int | None = None,

@@ -10,7 +10,7 @@ export const VERDICTS = {
   answered: "답함", unsure: "불확실", not_found: "못 찾음", off_topic: "범위 밖", greeting: "인사", failed: "실패", stopped: "멈춤",
 };
 export const FAULTS = { ...VERDICTS, down: "아쉬워요", again: "다시 물음" };
-export const RATINGS = { up: "👍 도움", down: "👎 아쉬움" };
+export const RATINGS = { up: "도움", down: "아쉬움" };
 export const REASONS = {
   wrong: "틀림", incomplete: "부족함", not_what_i_asked: "다른 질문의 답", outdated: "예전 내용", other: "그 밖",
 };
