@@ -30,6 +30,7 @@ from retrieval.training.metrics import Interval, bootstrap, first_rank, paired_b
 Array = NDArray[np.float64]
 BEGIN, END = "<!-- ablation: written by `smartstore eval ablation` -->", "<!-- /ablation -->"
 _DQ, _DA, _DE, _LQ, _LA, _LE = range(6)
+_ALL = 7  # the legs and, behind them, the rows read as one text
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def measure_ablation(
         step("e5 answer", each(lambda x: x[:, _DA], plain), "e5 question"),
         step("e5 expansions", each(lambda x: x[:, _DE], plain), "e5 question"),
         step(summed, each(lambda x: _sum(x[:, [_DQ, _DA, _LQ, _LA]]), plain), kiwi),
-        step(fused, each(_sum, plain), summed),
+        step(fused, each(lambda x: _sum(x[:, :_ALL]), plain), summed),
         step("trained weights (portable), e5", each(portable.scores, plain), fused),
     ]
     last = steps[-1].name
@@ -100,7 +101,7 @@ def measure_ablation(
             step("adapted question", each(lambda x: x[:, _DQ], fitted), "e5 question"),
             step("adapted answer", each(lambda x: x[:, _DA], fitted), "e5 answer"),
             step("adapted expansions", each(lambda x: x[:, _DE], fitted), "e5 expansions"),
-            step("sum with adapted vectors", each(_sum, fitted), fused),
+            step("sum with adapted vectors", each(lambda x: _sum(x[:, :_ALL]), fitted), fused),
         ]
     return [
         *steps,
