@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from retrieval.characters import one_line
 from retrieval.prompt import REFUSAL as REFUSAL
 
-Verdict = Literal["answered", "unsure", "off_topic", "not_found"]
+Verdict = Literal["answered", "unsure", "not_found", "off_topic"]
+Intent = Literal["question", "greeting", "thanks", "person"]
 # Why an answer ended, in OpenAI's words; anything but `stop` is not whole.
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
 
@@ -33,7 +34,7 @@ class Source(_Event):
 
 
 class Suggestion(_Event):
-    """A follow-up: `text` is the offer shown, `question` what is sent when it is taken."""
+    """A follow-up or a choice: `text` is what is shown, `question` what is sent when it is taken."""
 
     faq_id: str
     question: str
@@ -93,9 +94,14 @@ class ProviderSwitched(_Event):
 
 
 class Suggestions(_Event):
-    """Follow-up questions, zero to three."""
+    """What can be asked next.
+
+    `follow_ups` are zero to three questions that lead on. `choices`, of an answer that is `unsure`, are the
+    one to four FAQs that are likeliest meant, best first: the one taken is answered.
+    """
 
     type: Literal["suggestions"] = "suggestions"
+    kind: Literal["follow_ups", "choices"] = "follow_ups"
     suggestions: tuple[Suggestion, ...]
 
 
@@ -104,6 +110,8 @@ class TurnCompleted(_Event):
 
     Attributes:
         answer: the whole answer: the joined deltas since the last switch, put in by the turn's transcript.
+        intent: what the seller wanted, where it was no question: a greeting or thanks (the verdict is
+            `off_topic`), or to speak to a `person` (`not_found`).
         citations: passage numbers the answer cites.
         dropped_citations: citations removed because no such passage was given.
         timings_ms: duration of each step in milliseconds.
@@ -115,6 +123,7 @@ class TurnCompleted(_Event):
     type: Literal["turn.completed"] = "turn.completed"
     answer: str = ""
     verdict: Verdict
+    intent: Intent = "question"
     citations: tuple[int, ...] = ()
     dropped_citations: int = 0
     usage: Usage = Usage()

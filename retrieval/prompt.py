@@ -16,7 +16,8 @@ from retrieval.corpus.faq import Faq
 
 Role = Literal["system", "user", "assistant"]
 PROMPTS = Path(__file__).resolve().parent.parent / "configs" / "prompts"
-# The two fixed answers: the conversation gives them, the instructions quote them, training teaches them.
+# The two fixed answers: the conversation gives them, the instructions quote them (a test ties both), training
+# teaches them.
 REFUSAL = "저는 스마트 스토어 FAQ를 위한 챗봇입니다. 스마트 스토어에 대한 질문을 부탁드립니다."
 NOT_FOUND = "죄송하지만 FAQ에서 이 질문에 대한 답을 찾지 못했습니다."
 # An extractive answer that shows a part ends so; asked for more, it begins so, or says that there is none.

@@ -6,8 +6,9 @@ how a ranker weighs, nor what is done with the hits. Blocking: call it off the e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
@@ -21,6 +22,7 @@ from retrieval.tokenizer import KoreanTokenizer
 
 DEPTH = 50
 _MOST_READ = 1000
+_NO_LETTERS = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class SearchResult:
         timings_ms: milliseconds of `embed` (vector and tokens), `search`, `rank`.
         fingerprint: of the index that was searched.
         plain: the question's vector before an adapter, None where there is none.
+        rarity: of each token, see `FaqIndex.rarity`.
     """
 
     query: str
@@ -44,6 +47,7 @@ class SearchResult:
     timings_ms: Mapping[str, float]
     fingerprint: str = ""
     plain: NDArray[np.float32] | None = None
+    rarity: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def meaning(self) -> NDArray[np.float32]:
@@ -88,8 +92,8 @@ class Searcher:
         ready = perf_counter()
         candidates = index.candidates(query, limit=max(limit, DEPTH))
         found = perf_counter()
-        ranked = self.ranker.rank(query, candidates)[:limit]
-        hits = tuple(self._reranker.rerank(text, ranked) if self._reranker else ranked)
+        ranked = _title_first(text, self.ranker.rank(query, candidates))[:limit]
+        hits = tuple(_title_first(text, self._reranker.rerank(text, ranked)) if self._reranker else ranked)
         ended = perf_counter()
         timings = {
             "embed": (ready - started) * 1e3,
@@ -97,4 +101,16 @@ class Searcher:
             "rank": (ended - found) * 1e3,
         }
         plain = None if embedded.plain is None else embedded.plain[0]
-        return SearchResult(text, hits, query.dense, query.tokens, timings, index.fingerprint, plain)
+        rarity = index.rarity(query.tokens)
+        return SearchResult(text, hits, query.dense, query.tokens, timings, index.fingerprint, plain, rarity)
+
+
+def letters(text: str) -> str:
+    """The text without spaces, punctuation and case: equal for two ways of typing one title."""
+    return _NO_LETTERS.sub("", text).lower()
+
+
+def _title_first(text: str, hits: Sequence[Hit]) -> list[Hit]:
+    """Puts the FAQ first whose title is asked: a follow-up or choice that is taken finds what it offered."""
+    asked = letters(text)
+    return sorted(hits, key=lambda hit: letters(hit.faq.question) != asked)

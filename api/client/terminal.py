@@ -43,6 +43,7 @@ class Terminal:
         self._client, self._console = client, console
         self._provider, self.session_id = provider, session_id
         self._offers: tuple[Suggestion, ...] = ()
+        self._choosing = False
         self._sources = Sources(sources=())
         self._turn_id = ""
 
@@ -132,8 +133,8 @@ class Terminal:
                 show(text, end="", markup=False, soft_wrap=True)
             case ProviderSwitched(to=to, reason=reason):
                 show(f"\n({reason}: {to}이(가) 처음부터 다시 답합니다)", style="yellow", markup=False)
-            case Suggestions(suggestions=offers):
-                self._offers = offers
+            case Suggestions(kind=kind, suggestions=offers):
+                self._offers, self._choosing = offers, kind == "choices"
             case TurnCompleted(citations=cited):
                 self._close(cited)
             case TurnFailed(message=message):
@@ -146,5 +147,7 @@ class Terminal:
         for source in self._sources.sources:
             if source.n in cited:
                 show(f"  [{source.n}] {source.question}", style="dim", markup=False, soft_wrap=True)
+        if self._choosing and self._offers:
+            show("  혹시 이 중에 찾으시는 질문이 있나요?", style="dim")
         for n, offer in enumerate(self._offers, start=1):
             show(f"  {n}) {offer.text}", style="cyan", markup=False, soft_wrap=True)

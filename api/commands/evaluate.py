@@ -146,6 +146,27 @@ def scope(
     _show(report, print_scope, as_json=as_json, out=out, max_fallback=max_fallback)
 
 
+@app.command("all")
+def scorecard(
+    cases: Annotated[Path, typer.Option("--cases", help="folder of case files, such as ../shared/eval")],
+    faq: Faq = None,
+    expansions: Expansions = None,
+    provider: Provider = None,
+    as_json: AsJson = False,
+    out: Out = None,
+    max_fallback: MaxFallback = 0.0,
+) -> None:
+    """Measure everything a folder holds cases for, and print the whole scorecard."""
+    from api.evaluation.scorecard import measure_all
+    from api.evaluation.tables import print_scorecard
+
+    async def measure(engine: Engine, player: Player) -> dict[str, Any]:
+        return await measure_all(engine, player, cases)
+
+    report = _play(_measured(faq, expansions).settings, provider, measure)
+    _show(report, print_scorecard, as_json=as_json, out=out, max_fallback=max_fallback)
+
+
 @app.command()
 def followups(
     cases: Cases,

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 _QUERIES = Path("configs/ranking/queries.jsonl")
 _SAMPLE = Path("configs/faq/sample.jsonl")
 _SAMPLE_EXPANSIONS = Path("configs/expansions/sample.jsonl")
-_VERDICTS = ("answered", "off_topic", "not_found")
 
 
 def train_ranker(
@@ -160,7 +159,7 @@ def calibrate(
         "scikit_learn": sklearn.__version__,
     }
     save(trained, folder, about=about)
-    gate = train_gate(corpus, dialogues(corpus), ScopeClassifier.load(folder))
+    gate = train_gate(corpus, dialogues(corpus), lines, ScopeClassifier.load(folder))
     save_gate(gate, folder / "context.json")
     (folder / "card.md").write_text(_card(trained, gate, about), encoding="utf-8")
     typer.echo((folder / "card.md").read_text(encoding="utf-8"))
@@ -207,6 +206,8 @@ def _indexed(settings: Settings, embedder: str, tokenizer: str, keys: list[str])
 
 def _card(trained: Mapping[str, Trained], gate: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     """The card in Korean: what was trained on what, and how often it errs."""
+    from retrieval.training.scope import VERDICTS
+
     text = [
         "# 범위 판정과 후속 질문 판정: 보정 카드",
         "",
@@ -220,18 +221,18 @@ def _card(trained: Mapping[str, Trained], gate: Mapping[str, Any], about: Mappin
         "",
     ]
     for name, one in trained.items():
-        t = one.thresholds
+        t = one.judge.thresholds
         text += [
             f"## {name}",
             "",
-            f"문턱: answered >= {t.answered:.2f}, injection >= {t.injection:.2f}, "
+            f"문턱: answered >= {t.answered:.2f}, unsure >= {t.unsure:.2f}, injection >= {t.injection:.2f}, "
             f"off_topic / unanswerable >= {t.off_topic:.2f}",
             "",
-            "| 분류 | 줄 수 | answered | off_topic | not_found |",
-            "|---|---|---|---|---|",
+            f"| 분류 | 줄 수 | {' | '.join(VERDICTS)} | 다른 FAQ로 답함 |",
+            f"|---|---{'|---' * len(VERDICTS)}|---|",
         ]
         for label, row in one.report.items():
-            shares = " | ".join(f"{row[verdict] / row['lines']:.3f}" for verdict in _VERDICTS)
+            shares = " | ".join(f"{row[name] / row['lines']:.3f}" for name in (*VERDICTS, "wrong"))
             text.append(f"| {label} | {row['lines']} | {shares} |")
         text.append("")
     text += [

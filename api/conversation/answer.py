@@ -18,15 +18,15 @@ from functools import partial
 from api.conversation.bounds import AnswerBounds
 from api.conversation.citations import CitationFilter
 from api.conversation.context import ContextResolver, Resolution
-from api.conversation.followups import FollowUps
+from api.conversation.followups import FollowUps, choices
 from api.conversation.lanes import ReadingLanes
 from api.conversation.languages import Language, language_of, notice
 from api.conversation.memory import Memory
 from api.conversation.rewriting import QuestionRewriter
 from api.events import (
-    REFUSAL,
     Delta,
     FinishReason,
+    Intent,
     ProviderSwitched,
     QuestionRewritten,
     Source,
@@ -42,10 +42,10 @@ from api.observability.tracing import tracer
 from api.providers.base import Chunk
 from api.providers.choice import Providers, Switched
 from api.turns.runners.base import TurnRequest
-from retrieval.prompt import NOT_FOUND as NOT_FOUND
 from retrieval.prompt import Exchange, GroundedPrompt, ground
 from retrieval.ranking.ranker import Hit
 from retrieval.scope.classifier import ScopeClassifier, ScopeLabel, ScopeVerdict
+from retrieval.scope.fixed_answers import FixedSentence, fixed_text
 
 # Least likeness of a question in another language to a FAQ that makes it one about a store: on the sample, in
 # English, Japanese, Chinese and Spanish, 9 of 10 such questions have 0.35 or more, 13 others 0.31 at most.
@@ -58,6 +58,7 @@ class _Draft:
 
     verdict: Verdict
     provider: str
+    intent: Intent = "question"
     citations: CitationFilter | None = None
     usage: Usage = Usage()
     finish: FinishReason = "stop"
@@ -129,29 +130,45 @@ class Conversation:
         with draft.timed("context"):
             read = max((request.question, *(turn.standalone for turn in memory.turns)), key=len)
             resolution = await self.lanes.run(read, self._context.resolve, request.question, memory)
-        if resolution.followup and provider.llm and self._rewriter is not None:
+        if resolution.needs_rewriting and provider.llm and self._rewriter is not None:
             with draft.timed("rewrite"):
                 resolution = await self._rewritten(self._rewriter, request, memory, resolution)
         draft.timings_ms.update({k: round(v, 2) for k, v in resolution.result.timings_ms.items()})
         with draft.timed("verdict"):
-            judged = self._scope.judge(resolution.standalone, resolution.result, followup=resolution.followup)
+            judged = self._judged(resolution)
         if not judged.injection and draft.language != "ko":
             resolution, judged = await self._foreign(request, memory, resolution, judged, draft)
-        if resolution.standalone != request.question:
+        if resolution.shown and resolution.standalone != request.question:
             yield QuestionRewritten(standalone=resolution.standalone)
-        draft.verdict, draft.injection = judged.verdict, judged.injection
+        draft.verdict, draft.intent, draft.injection = judged.verdict, judged.intent, judged.injection
         async with aclosing(self._write(request, memory, resolution, draft)) as writing:
             async for event in writing:
                 if isinstance(event, Delta) and "first_delta" not in draft.timings_ms:
                     draft.timings_ms["first_delta"] = round((time.perf_counter() - started) * 1000, 2)
                 yield event
         with draft.timed("suggestions"):
-            suggestions = await asyncio.to_thread(
-                self._followups.suggest, resolution.result, judged, memory, resolution.standalone
-            )
-        yield Suggestions(suggestions=suggestions)
+            yield await self._suggestions(resolution, replace(judged, verdict=draft.verdict), memory)
         draft.timings_ms["total"] = round((time.perf_counter() - started) * 1000, 2)
         yield self._completed(draft, resolution)
+
+    def _judged(self, resolution: Resolution) -> ScopeVerdict:
+        """The verdict; a wish for more, or for something else, is a wish and not judged as a question."""
+        judged = self._scope.judge(resolution.standalone, resolution.result, followup=resolution.followup)
+        if resolution.detail:
+            return replace(judged, verdict="answered", intent="question")
+        if resolution.others:
+            verdict: Verdict = "unsure" if resolution.result.hits else "not_found"
+            return replace(judged, verdict=verdict, intent="question")
+        return judged
+
+    async def _suggestions(self, resolution: Resolution, judged: ScopeVerdict, memory: Memory) -> Suggestions:
+        """Choices where the answer is unsure, else follow-ups."""
+        if judged.verdict == "unsure":
+            return Suggestions(kind="choices", suggestions=choices(resolution.result))
+        offered = await asyncio.to_thread(
+            self._followups.suggest, resolution.result, judged, memory, resolution.standalone
+        )
+        return Suggestions(suggestions=offered)
 
     async def _rewritten(
         self, rewriter: QuestionRewriter, request: TurnRequest, memory: Memory, by_rule: Resolution
@@ -189,9 +206,9 @@ class Conversation:
     async def _write(
         self, request: TurnRequest, memory: Memory, resolution: Resolution, draft: _Draft
     ) -> AsyncGenerator[TurnEvent]:
-        """The answer's text: the fixed refusal, the honest not-found, or the provider's stream."""
+        """The answer's text: a fixed one, or the provider's stream."""
         if draft.verdict != "answered":
-            text = REFUSAL if draft.verdict == "off_topic" else NOT_FOUND
+            text = fixed_text(draft.verdict, draft.intent)
             if draft.language != "ko" and not draft.injection:
                 text = notice(draft.language)
             bounds = AnswerBounds(request.options.stop, request.options.max_tokens)
@@ -216,32 +233,38 @@ class Conversation:
     async def _generate(
         self, request: TurnRequest, prompt: GroundedPrompt, draft: _Draft
     ) -> AsyncGenerator[TurnEvent]:
-        """The provider's stream with its citations checked; a switch starts the text again."""
+        """The provider's stream with its citations checked; a switch starts the text again.
+
+        A provider that says the refusal or the not-found sentence has given that verdict.
+        """
         options = replace(
             request.options,
             max_tokens=request.options.max_tokens or self._max_tokens,
             session=request.session_id,
         )
-        draft.citations = CitationFilter(len(prompt.passages))
+        draft.citations, fixed = CitationFilter(len(prompt.passages)), FixedSentence()
         bounds = self._bounds(draft.provider, request)
         async with aclosing(self.providers.stream(draft.provider, prompt, options)) as stream:
             async for item in stream:
                 match item:
                     case Switched(from_=old, to=new, reason=reason, silent=silent):
                         draft.provider, draft.finish = new, "stop"
-                        draft.citations = CitationFilter(len(prompt.passages))
+                        draft.citations, fixed = CitationFilter(len(prompt.passages)), FixedSentence()
                         bounds = self._bounds(new, request)
                         if not silent:
                             yield ProviderSwitched(from_=old, to=new, reason=reason)
                     case Chunk(text=text, usage=usage, finish=finish):
                         draft.usage, draft.finish = usage or draft.usage, finish or draft.finish
-                        if shown := bounds.feed(draft.citations.feed(text)):
+                        if shown := bounds.feed(fixed.feed(draft.citations.feed(text))):
                             yield Delta(text=shown)
                         if bounds.ended:
                             break
-        if rest := bounds.feed(draft.citations.flush()) + bounds.flush():
+        held = fixed.feed(draft.citations.flush()) + fixed.flush()
+        if rest := bounds.feed(held) + bounds.flush():
             yield Delta(text=rest)
-        if not draft.citations.cited:
+        if fixed.verdict:
+            draft.verdict = fixed.verdict
+        elif not draft.citations.cited:
             # Nothing shows that it comes from the FAQ.
             draft.verdict = "unsure"
         if bounds.ended:
@@ -267,9 +290,11 @@ class Conversation:
         )
 
     def _completed(self, draft: _Draft, resolution: Resolution) -> TurnCompleted:
+        answered = draft.verdict == "answered"
         return TurnCompleted(
             verdict=draft.verdict,
-            citations=tuple(draft.citations.cited) if draft.citations else (),
+            intent=draft.intent,
+            citations=tuple(draft.citations.cited) if draft.citations and answered else (),
             dropped_citations=draft.citations.dropped if draft.citations else 0,
             usage=draft.usage,
             timings_ms=draft.timings_ms,

@@ -18,17 +18,20 @@ from numpy.typing import NDArray
 from api.conversation.memory import Memory, RememberedTurn
 from api.conversation.offers import offer_text
 from retrieval.corpus.faq import Faq
-from retrieval.index.base import IndexQuery
+from retrieval.index.base import LEGS, IndexQuery
+from retrieval.ranking.ranker import Hit
 from retrieval.scope.classifier import ScopeClassifier
 from retrieval.scope.dependence import (
     POINTS_BACK,
     DependenceGate,
     compose,
+    is_noun_phrase,
     mixed_query,
     rank_in_context,
     topic_of,
     undo_repeats,
 )
+from retrieval.scope.wishes import wants_more, wants_something_else
 from retrieval.search import DEPTH, Searcher, SearchResult
 
 LIMIT = 10
@@ -38,9 +41,6 @@ _OWN_PLACE = 3
 _SURE_HIT = 0.5
 _OFF_TOPIC, _OUTSIDE, _SURELY_OFF_TOPIC, _BARE = 0.45, 0.7, 0.9, 0.05
 _KEPT_TOPICS = 256
-_AGAIN = re.compile(
-    r"자세히|자세하게|다시\s?(?:한\s?번\s?)?(?:설명|말|알려)|쉽게|무슨\s?(?:말|뜻|소리)|이해가|예를\s?들"
-)
 _KEY = re.compile(r"[\W_]+")
 
 
@@ -53,12 +53,21 @@ class Resolution:
         followup: true where the question leans on what came before.
         result: the search to answer from.
         detail: the seller wants to hear more of the FAQ just answered, which is the first hit.
+        others: the seller wants other FAQs for the last question; those already shown are left out.
+        shown: the standalone question is Korean that can be shown to the seller.
     """
 
     standalone: str
     followup: bool
     result: SearchResult
     detail: bool = False
+    others: bool = False
+    shown: bool = True
+
+    @property
+    def needs_rewriting(self) -> bool:
+        """True where a model can read the question better than the rule did."""
+        return self.followup and not self.detail and not self.others
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,9 @@ class ContextResolver:
             EmbedderError, IndexUnavailable: the search failed.
         """
         if offered := self._offered(question, memory):
-            return self.search(offered.question, followup=False)
+            return Resolution(offered.question, False, self._answered_by(offered))
+        if wants_something_else(question) and (last := self._last_question(memory)):
+            return self._something_else(last, memory)
         raw = self._searcher.search(question, limit=LIMIT)
         topic = self._topic(memory)
         dependence = self._dependence(question, raw) if topic else 0.0
@@ -102,12 +113,41 @@ class ContextResolver:
             return Resolution(question, False, raw)
         result = self._in_context(raw, topic, _HARD if dependence >= _SURELY else _SOFT)
         standalone = compose(topic.label, question)
-        detail = bool(_AGAIN.search(question) and result.hits and result.hits[0].faq.id == topic.faq_id)
-        return Resolution(standalone, True, replace(result, query=standalone), detail)
+        detail = bool(wants_more(question) and result.hits and result.hits[0].faq.id == topic.faq_id)
+        return Resolution(
+            standalone, True, replace(result, query=standalone), detail, shown=is_noun_phrase(topic.label)
+        )
 
     def search(self, standalone: str, *, followup: bool) -> Resolution:
         """Searches a question that something else has made standalone."""
         return Resolution(standalone, followup, self._searcher.search(standalone, limit=LIMIT))
+
+    def _answered_by(self, faq: Faq) -> SearchResult:
+        """The search for a FAQ's title with that FAQ first, whatever else the title finds."""
+        result = self._searcher.search(faq.question, limit=LIMIT)
+        if not any(hit.faq.id == faq.id for hit in result.hits):
+            unfound = Hit(faq, 1.0, dict.fromkeys(LEGS, 0.0))
+            return replace(result, hits=(unfound, *result.hits[: LIMIT - 1]))
+        return replace(result, hits=tuple(sorted(result.hits, key=lambda hit: hit.faq.id != faq.id)))
+
+    def _something_else(self, last: RememberedTurn, memory: Memory) -> Resolution:
+        """The last question again, without the FAQs that it has been given."""
+        shown = {faq for turn in memory.turns for faq in turn.answered}
+        shown |= {faq for turn in memory.turns if turn.verdict == "unsure" for faq in turn.suggested}
+        result = self._searcher.search(last.standalone, limit=LIMIT + len(shown))
+        hits = tuple(hit for hit in result.hits if hit.faq.id not in shown)[:LIMIT]
+        return Resolution(
+            last.standalone,
+            True,
+            replace(result, hits=hits),
+            others=True,
+            shown=last.standalone == last.question,
+        )
+
+    def _last_question(self, memory: Memory) -> RememberedTurn | None:
+        """The last turn that asked something of the FAQ."""
+        asked = (turn for turn in reversed(memory.turns) if turn.intent == "question")
+        return next((turn for turn in asked if turn.verdict != "off_topic"), None)
 
     def _dependence(self, question: str, raw: SearchResult) -> float:
         """How much the question leans on the history; 0 where it surely stands by itself.
@@ -121,27 +161,31 @@ class ContextResolver:
         outside = elsewhere + judged.probabilities["unanswerable"]
         plainly = bare <= _BARE and (elsewhere >= _OFF_TOPIC or outside >= _OUTSIDE)
         points_back = bool(POINTS_BACK.search(question))
-        if judged.injection or (not points_back and (plainly or elsewhere >= _SURELY_OFF_TOPIC)):
+        if (
+            judged.injection
+            or judged.intent != "question"
+            or (not points_back and (plainly or elsewhere >= _SURELY_OFF_TOPIC))
+        ):
             return 0.0
-        return self._gate.dependence(question, raw, judged.probabilities)
+        return self._gate.dependence(question, raw, judged)
 
     def _offered(self, question: str, memory: Memory) -> Faq | None:
-        """The FAQ whose offer, made in the last turn, is sent back as it was worded."""
+        """The FAQ whose offer or title, shown in the last turn, is sent back as it was worded."""
         ids = memory.turns[-1].suggested if memory.turns else ()
         for faq in self._searcher.index.get(ids).values() if ids else ():
             short = offer_text(faq, topic=faq.categories[-1] if faq.categories else "")
-            if _key(question) in (_key(offer_text(faq)), _key(short)):
+            if _key(question) in (_key(faq.question), _key(offer_text(faq)), _key(short)):
                 return faq
         return None
 
     def _topic(self, memory: Memory) -> _Topic | None:
         """The FAQ answered last; else the last question that was about the store."""
-        for turn in reversed(memory.turns):
-            if turn.verdict != "off_topic":
-                if faq := self._answered(turn):
-                    return _Topic(faq.question, topic_of(faq.question), faq.id)
-                return _Topic(turn.standalone, topic_of(turn.standalone))
-        return None
+        turn = self._last_question(memory)
+        if turn is None:
+            return None
+        if faq := self._answered(turn):
+            return _Topic(faq.question, topic_of(faq.question), faq.id)
+        return _Topic(turn.standalone, topic_of(turn.standalone))
 
     def _answered(self, turn: RememberedTurn) -> Faq | None:
         """The FAQ that answered a turn; a history told by a client names none: it is searched."""
@@ -159,7 +203,7 @@ class ContextResolver:
         query = mixed_query(asked, said, dense=weights[0], lexical=weights[1])
         candidates = undo_repeats(query, self._searcher.index.candidates(query, limit=DEPTH))
         hits = rank_in_context(candidates, before=topic.faq_id, asked=raw.tokens)
-        if _AGAIN.search(raw.query):
+        if wants_more(raw.query):
             hits.sort(key=lambda hit: hit.faq.id != topic.faq_id)
         if raw.hits and raw.hits[0].faq.id not in {hit.faq.id for hit in hits[:_OWN_PLACE]}:
             hits = [hit for hit in hits if hit.faq.id != raw.hits[0].faq.id]

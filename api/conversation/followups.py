@@ -24,6 +24,7 @@ from retrieval.scope.classifier import SCOPE_DIR, ScopeClassifier, ScopeVerdict
 from retrieval.search import Searcher, SearchResult
 
 MAX_SUGGESTIONS = 3
+MAX_CHOICES = 4
 _NEIGHBOURS = 12
 _SEARCHES = 16
 _KEPT = 8192
@@ -91,7 +92,7 @@ class FollowUps:
             case "answered" if hits:
                 yield from search.related(hits[0])
                 yield from _alternate(search.find(hits[0].question), hits[1:])
-            case "not_found":
+            case "not_found" if verdict.intent == "question":
                 yield from hits
             case _:
                 yield from self._back_to_the_store(search, memory)
@@ -130,6 +131,17 @@ class FollowUps:
         """True where `look_up` needs no search."""
         with self._lock:
             return (self._searcher.index.fingerprint, text) in self._looked_up
+
+
+def choices(result: SearchResult) -> tuple[Suggestion, ...]:
+    """The FAQs likeliest meant, best first, by their titles; of titles that say the same, the first."""
+    chosen: list[Faq] = []
+    for hit in result.hits:
+        if len(chosen) == MAX_CHOICES:
+            break
+        if not any(alike(hit.faq.question, other.question) for other in chosen):
+            chosen.append(hit.faq)
+    return tuple(Suggestion(faq_id=faq.id, question=faq.question, text=faq.question) for faq in chosen)
 
 
 class _Budget:

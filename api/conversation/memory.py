@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from api.events import Verdict
+from api.events import Intent, Verdict
 from retrieval.prompt import Exchange
 
 
@@ -18,7 +18,8 @@ class RememberedTurn:
         answer: as shown, with citations.
         verdict: how it was judged.
         answered: ids of the FAQs the answer cites (the best one first).
-        suggested: ids of the FAQs offered as follow-ups.
+        suggested: ids of the FAQs offered as follow-ups or choices.
+        intent: what was wanted where nothing was asked of the FAQ.
     """
 
     question: str
@@ -27,6 +28,7 @@ class RememberedTurn:
     verdict: Verdict
     answered: tuple[str, ...] = ()
     suggested: tuple[str, ...] = ()
+    intent: Intent = "question"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,16 @@ from typing import Any
 from api.conversation.answer import Conversation
 from api.conversation.memory import Memory, RememberedTurn
 from api.evaluation.rows import CasesError
-from api.events import Delta, QuestionRewritten, Sources, Suggestion, Suggestions, TurnCompleted, Verdict
+from api.events import (
+    Delta,
+    Intent,
+    QuestionRewritten,
+    Sources,
+    Suggestion,
+    Suggestions,
+    TurnCompleted,
+    Verdict,
+)
 from api.turns.runners.base import TurnRequest
 from api.turns.transcript import Transcript
 from retrieval.training.metrics import percentile
@@ -43,10 +52,11 @@ class PlayedTurn:
         answer: the whole text.
         sources: ids of the FAQs given to the provider, best first.
         answered: ids of those the answer cites, in the order of the citations.
-        suggestions: the follow-ups offered.
+        suggestions: the follow-ups or choices offered.
         provider: who answered; another than was asked where that one failed.
         first_ms: until the first text, in milliseconds.
         total_ms: until the turn was over.
+        intent: what was wanted where nothing was asked of the FAQ.
     """
 
     question: str
@@ -59,6 +69,7 @@ class PlayedTurn:
     provider: str = ""
     first_ms: float = 0.0
     total_ms: float = 0.0
+    intent: Intent = "question"
 
     def remembered(self) -> RememberedTurn:
         """What the next turn of the session knows of this one."""
@@ -69,6 +80,7 @@ class PlayedTurn:
             self.verdict,
             self.answered,
             tuple(suggestion.faq_id for suggestion in self.suggestions),
+            self.intent,
         )
 
 
@@ -106,6 +118,7 @@ async def play(conversation: Conversation, question: str, memory: Memory, *, pro
         completed.provider,
         (first_s or 0.0) * 1e3,
         (time.perf_counter() - started) * 1e3,
+        completed.intent,
     )
 
 

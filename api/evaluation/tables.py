@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from api.evaluation.compare import Difference
-from api.evaluation.scope import LABELS
+from api.evaluation.scope import SHARES as SCOPE_SHARES
+from api.evaluation.scope import VERDICTS
+from api.evaluation.scorecard import figures
 
 _COLUMNS = ("cases", "recall@1", "recall@3", "recall@5", "recall@10", "mrr", "ndcg@10")
 _SHOWN_FAILURES = 40
@@ -100,13 +102,15 @@ def print_dialogues(console: Console, report: Mapping[str, Any]) -> None:
 
 
 def print_scope(console: Console, report: Mapping[str, Any]) -> None:
-    """The shares by label, then every case judged wrong."""
-    table = Table("measure", "cases", "share", box=None)
-    for label, (name, _) in LABELS.items():
-        count = sum(row["label"] == label for row in report["per_case"])
-        table.add_row(name, str(count), _share(report[name]))
-    table.add_row("refusal_exact", "", _share(report["refusal_exact"]))
+    """The shares, the verdicts by label, then every case judged wrong."""
+    table = Table("measure", "share", box=None)
+    for name in SCOPE_SHARES:
+        table.add_row(name, _share(report[name]))
     console.print(table)
+    verdicts = Table("label", *VERDICTS, box=None)
+    for label, counts in report["verdicts"].items():
+        verdicts.add_row(label, *(str(counts[verdict]) for verdict in VERDICTS))
+    console.print(verdicts)
     failures = [row for row in report["per_case"] if not row["right"]]
     if failures:
         console.print(f"\njudged wrong ({len(failures)}):")
@@ -140,3 +144,21 @@ def print_answered_by(console: Console, report: Mapping[str, Any]) -> None:
     """Who answered how many turns, and how long a turn took."""
     counts = ", ".join(f"{name} {count}" for name, count in report["answered_by"].items())
     console.print(f"asked {report['provider']}; answered by {counts}; p50 {report['turn_ms']['p50']:.0f} ms")
+
+
+def print_scorecard(console: Console, report: Mapping[str, Any]) -> None:
+    """Every figure of every case file; then what the trained parts measured on folds they had not seen."""
+    table = Table("cases", "figure", "value", box=None)
+    last = ""
+    for name, figure, value in figures(report["measures"]):
+        table.add_row(name if name != last else "", figure, "-" if value is None else f"{value:.3f}")
+        last = name
+    console.print(table)
+    folds = Table("scope, 5-fold", "lines", *VERDICTS, "wrong", box=None)
+    for head, rows in report["cross_validated"]["scope"].items():
+        for label, row in rows.items():
+            shares = (f"{row[name] / row['lines']:.3f}" for name in (*VERDICTS, "wrong"))
+            folds.add_row(f"{head}: {label}", str(row["lines"]), *shares)
+    console.print(folds)
+    for file, card in report["cross_validated"]["ranking"].items():
+        console.print(f"ranking, {file}: {card}", markup=False)

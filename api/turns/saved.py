@@ -101,6 +101,7 @@ class SavedTurn(BaseModel):
             verdict=self.verdict,
             answered=cited,
             suggested=tuple(offer.faq_id for offer in self.suggestions),
+            intent=self.final.intent if isinstance(self.final, TurnCompleted) else "question",
         )
 
     def failed(self, error: TurnFailed) -> SavedTurn:

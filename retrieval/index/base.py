@@ -81,6 +81,10 @@ class FaqIndex(Protocol):
         """The FAQs with these ids; unknown ids are left out. Raises `IndexUnavailable`."""
         ...
 
+    def rarity(self, terms: Sequence[str]) -> dict[str, float]:
+        """How rare each term is in the corpus: near 0 where most rows hold it, 1 where none does."""
+        ...
+
     def close(self) -> None:
         """Releases connections and files."""
         ...

@@ -52,6 +52,10 @@ class Bm25Statistics:
         counts = Counter(terms)
         return {t: self.idf(t) * count * (K1 + 1) / (count + norm) for t, count in counts.items()}
 
+    def rarity(self, term: str) -> float:
+        """The idf of `term` as a share of that of a term no row holds: 1 for an unknown term."""
+        return self.idf(term) / self.idf("")
+
     def idf(self, term: str) -> float:
         """How rare a term is; always positive."""
         frequency = self.frequencies.get(term, 0)

@@ -119,6 +119,10 @@ class MemoryIndex:
         """The FAQs with these ids; unknown ids are left out."""
         return {id: self._faqs[id] for id in faq_ids if id in self._faqs}
 
+    def rarity(self, terms: Sequence[str]) -> dict[str, float]:
+        """How rare each term is: near 0 where most rows hold it, 1 where none does."""
+        return {term: self._statistics.rarity(term) for term in terms}
+
     def close(self) -> None:
         """Nothing to release."""
 

@@ -62,6 +62,10 @@ class MilvusIndex:
             faqs |= self._patch.faqs
         return {id: faqs[id] for id in faq_ids if id in faqs}
 
+    def rarity(self, terms: Sequence[str]) -> dict[str, float]:
+        """How rare each term is: near 0 where most rows hold it, 1 where none does."""
+        return {term: self._statistics.rarity(term) for term in terms}
+
     def close(self) -> None:
         """Closes the store."""
         self._store.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from retrieval.scope.features import ScopeInput, scope_input
 from retrieval.scope.injection import is_injection
-from retrieval.search import SearchResult
+from retrieval.scope.intents import Intent, intent_of
+from retrieval.search import SearchResult, letters
 
-ScopeLabel = Literal["answered", "off_topic", "not_found"]
+ScopeLabel = Literal["answered", "unsure", "not_found", "off_topic"]
 CLASSES = ("in_scope", "off_topic", "unanswerable", "injection", "bare")
-SCOPE_DIR = Path(__file__).resolve().parents[2] / "configs" / "scope"
+SCOPE_DIR = Path(__file__).resolve().parent.parent.parent / "configs" / "scope"
 _BARE = re.compile(
     r"^(?:그럼|그러면|그리고|그래서|근데|그런데|그건|그거|그게|그걸|그때|거기|이건|이거|이게|저건|아니면|만약)?[\s,]*"
     r"(?:얼마나|언제|어디|어떻게|왜|누가|뭐|무엇|몇|며칠|다음|더|또|수수료|비용|기간|방법|조건|서류|예외|안|못|꼭|이유)?"
@@ -39,14 +40,20 @@ class ScopeVerdict:
     """How a question was judged.
 
     Attributes:
-        verdict: `answered`, `off_topic` (also for an injection) or `not_found`.
+        verdict: `answered`; `unsure` (the answer may be among the first hits); `not_found` (of a store, but
+            not in the FAQ); `off_topic` (also for an injection).
         probabilities: of each of `CLASSES`, summing to 1.
+        sure: the ranker's probability that the first hit answers.
         injection: true where the text tries to give the assistant orders.
+        intent: what the text is where it asks nothing of the FAQ; a greeting and thanks are `off_topic`,
+            the wish to speak to a person is `not_found`.
     """
 
     verdict: ScopeLabel
     probabilities: Mapping[str, float]
+    sure: float = 0.0
     injection: bool = False
+    intent: Intent = "question"
 
 
 @dataclass(frozen=True)
@@ -54,10 +61,10 @@ class Head:
     """A multinomial logistic regression over the parts of a `ScopeInput`.
 
     Attributes:
-        retrieval_mean, retrieval_coef: `(features,)` and `(5, features)`, on raw feature values.
-        dense_mean, dense_coef: `(dim,)` and `(5, dim)`; empty where the head does without the vector.
-        gram_coef: `(5, BUCKETS)`, on indicators divided by the root of their number.
-        intercept: `(5,)`.
+        retrieval_mean, retrieval_coef: `(features,)` and `(classes, features)`, on raw feature values.
+        dense_mean, dense_coef: `(dim,)` and `(classes, dim)`; empty where the head does without the vector.
+        gram_coef: `(classes, BUCKETS)`, on indicators divided by the root of their number.
+        intercept: `(classes,)`.
     """
 
     retrieval_mean: NDArray[np.float32]
@@ -68,7 +75,7 @@ class Head:
     intercept: NDArray[np.float32]
 
     def probabilities(self, given: ScopeInput) -> NDArray[np.float64]:
-        """Returns `(5,)` probabilities in the order of `CLASSES`."""
+        """Returns `(classes,)` probabilities in the order of `CLASSES`."""
         logits = self.intercept + self.retrieval_coef @ (given.retrieval - self.retrieval_mean)
         if self.dense_mean.size:
             logits = logits + self.dense_coef @ (given.dense - self.dense_mean)
@@ -84,12 +91,16 @@ class Thresholds:
     """Where the verdicts part, chosen on cross-validated folds.
 
     Attributes:
-        answered: least probability of in_scope for an answer.
+        answered: least probability that the first hit answers (the ranker's), for an answer.
+        answerable: least probability of in_scope for an answer.
+        unsure: least probability of in_scope for an offer of choices.
         injection: least probability of injection for a refusal, whatever else holds.
-        off_topic: off_topic (with injection) over unanswerable from which a question is refused.
+        off_topic: least probability of off_topic (with injection) for a refusal.
     """
 
     answered: float
+    answerable: float
+    unsure: float
     injection: float
     off_topic: float
 
@@ -97,27 +108,36 @@ class Thresholds:
         """True where an injection is likely and an ordinary question not twice as likely."""
         return bool(p[3] >= self.injection and 2.0 * p[3] >= p[0])
 
-    def verdict(self, p: NDArray[np.float64]) -> ScopeLabel:
-        """The verdict for probabilities in the order of `CLASSES`.
+    def verdict(self, p: NDArray[np.float64], sure: float) -> ScopeLabel:
+        """The verdict for probabilities in the order of `CLASSES` and that of the first hit.
 
         A bare follow-up without its conversation cannot be judged: it is never off topic.
         """
         if self.is_injection(p):
             return "off_topic"
-        said = 1.0 - 0.5 * float(p[4])
-        if p[0] >= self.answered * said:
+        if sure >= self.answered and p[0] >= self.answerable:
             return "answered"
-        if p[4] >= max(p[1], p[3]):
-            return "not_found"
-        return "off_topic" if p[1] + p[3] >= self.off_topic * p[2] else "not_found"
+        if p[1] + p[3] >= max(self.off_topic, float(p[4])):
+            return "off_topic"
+        if p[0] >= self.unsure:
+            return "unsure"
+        return "off_topic" if p[1] + p[3] >= max(p[2], p[4]) else "not_found"
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A head with its thresholds."""
+
+    head: Head
+    thresholds: Thresholds
 
 
 class ScopeClassifier:
-    """Three-way verdict on a question, from its text and its search result; immutable, thread-safe."""
+    """Verdict on a question, from its text and its search result; immutable, thread-safe."""
 
-    def __init__(self, heads: Mapping[str, Head], thresholds: Mapping[str, Thresholds]) -> None:
-        """Takes the heads `full` (needs vectors of the size it was trained on) and `portable`."""
-        self._heads, self._thresholds = dict(heads), dict(thresholds)
+    def __init__(self, judges: Mapping[str, Judge]) -> None:
+        """Takes the judges `full` (needs vectors of the size it was trained on) and `portable`."""
+        self._judges = dict(judges)
 
     @classmethod
     def load(cls, path: Path = SCOPE_DIR) -> ScopeClassifier:
@@ -130,9 +150,14 @@ class ScopeClassifier:
         with np.load(path / "model.npz", allow_pickle=False) as stored:
             parts = {name: stored[name].astype(np.float32) for name in stored.files}
         fields = Head.__dataclass_fields__
-        heads = {name: Head(**{f: parts[f"{name}.{f}"] for f in fields}) for name in meta["heads"]}
-        thresholds = {name: Thresholds(**head["thresholds"]) for name, head in meta["heads"].items()}
-        return cls(heads, thresholds)
+        judges = {
+            name: Judge(
+                Head(**{f: parts[f"{name}.{f}"] for f in fields}),
+                Thresholds(**told["thresholds"]),
+            )
+            for name, told in meta["heads"].items()
+        }
+        return cls(judges)
 
     def judge(self, question: str, result: SearchResult, *, followup: bool) -> ScopeVerdict:
         """Judges a question by what was found for it.
@@ -144,26 +169,29 @@ class ScopeClassifier:
                 one (`그럼 언제까지요?`), is never off topic by itself.
         """
         given = scope_input(question, result)
-        name = "full" if given.dense.shape == self._heads["full"].dense_mean.shape else "portable"
-        p = self._heads[name].probabilities(given)
-        thresholds = self._thresholds[name]
+        fits = given.dense.shape == self._judges["full"].head.dense_mean.shape
+        judge = self._judges["full" if fits else "portable"]
+        p = judge.head.probabilities(given)
+        sure = result.hits[0].score if result.hits else 0.0
         probabilities = {label: round(float(value), 4) for label, value in zip(CLASSES, p, strict=True)}
-        if is_injection(question):
-            return ScopeVerdict("off_topic", probabilities, injection=True)
-        if thresholds.is_injection(p):
-            return ScopeVerdict("off_topic", probabilities, injection=True)
-        verdict = thresholds.verdict(p)
-        if verdict != "answered" and followup and _carries_on(p, thresholds, result):
+        about = ScopeVerdict("off_topic", probabilities, round(sure, 4))
+        if is_injection(question) or judge.thresholds.is_injection(p):
+            return replace(about, injection=True)
+        if result.hits and letters(result.hits[0].faq.question) == letters(question):
+            return replace(about, verdict="answered", sure=1.0)
+        if (intent := intent_of(question)) != "question":
+            return replace(about, verdict="not_found" if intent == "person" else "off_topic", intent=intent)
+        verdict = judge.thresholds.verdict(p, sure)
+        if verdict != "answered" and followup and _carries_on(p, sure, judge.thresholds):
             verdict = "answered"
         if verdict == "off_topic" and (followup or is_bare(question)):
             verdict = "not_found"
-        return ScopeVerdict(verdict, probabilities)
+        return replace(about, verdict=verdict)
 
 
-def _carries_on(p: NDArray[np.float64], thresholds: Thresholds, result: SearchResult) -> bool:
+def _carries_on(p: NDArray[np.float64], sure: float, thresholds: Thresholds) -> bool:
     """A follow-up speaks in fewer words than the questions of training: half the evidence, and a sure hit."""
-    found = bool(result.hits) and result.hits[0].score >= _SURE_HIT
-    return found and bool(p[0] >= thresholds.answered / 2) and bool(p[0] > p[1] + p[3])
+    return sure >= _SURE_HIT and bool(p[0] >= thresholds.answerable / 2) and bool(p[0] > p[1] + p[3])
 
 
 def is_bare(question: str) -> bool:

@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 
 from retrieval.index.base import LEGS, Candidate, IndexQuery, Leg
 from retrieval.ranking.ranker import Hit
+from retrieval.scope.classifier import ScopeVerdict
+from retrieval.scope.features import log_odds
 from retrieval.search import SearchResult
 
 CONTEXT_FILE = Path(__file__).resolve().parents[2] / "configs" / "scope" / "context.json"
 FEATURES = (
     "points_back", "trails_off", "terms", "long_terms", "length",
-    "lexical", "lexical_margin", "covered_title", "covered", "bare", "in_scope",
+    "lexical", "lexical_margin", "covered_title", "covered", "bare", "in_scope", "sure",
 )  # fmt: skip
 POINTS_BACK = re.compile(
     r"(?:^|\s)(?:그럼|그러면|그건|그거|그것|그걸|그게|그때|그런|거기|그리고|이건|이거|이걸|이게|저건|그런데|근데|만약|"
@@ -64,21 +66,19 @@ class DependenceGate:
         stored = json.loads(path.read_text(encoding="utf-8"))
         return cls(np.array([float(stored["coef"][name]) for name in FEATURES]), float(stored["intercept"]))
 
-    def dependence(self, question: str, result: SearchResult, scope: Mapping[str, float]) -> float:
+    def dependence(self, question: str, result: SearchResult, judged: ScopeVerdict) -> float:
         """Probability in [0, 1] that `question` leans on the history.
 
         Args:
             question: as typed.
             result: its own search, without the history.
-            scope: the probabilities that `retrieval.scope.classifier` gives it by itself.
+            judged: how it is judged by itself.
         """
-        logit = float(self.coef @ dependence_features(question, result, scope)) + self.intercept
+        logit = float(self.coef @ dependence_features(question, result, judged)) + self.intercept
         return float(1.0 / (1.0 + np.exp(-np.clip(logit, -30, 30))))
 
 
-def dependence_features(
-    question: str, result: SearchResult, scope: Mapping[str, float]
-) -> NDArray[np.float64]:
+def dependence_features(question: str, result: SearchResult, judged: ScopeVerdict) -> NDArray[np.float64]:
     """Returns `(len(FEATURES),)` values."""
     terms = {t for t in result.tokens if len(t) > 1}
     surface = [
@@ -88,9 +88,10 @@ def dependence_features(
         np.log1p(len(terms)),
         np.log1p(len(question)),
     ]
-    judged = [_log_odds(scope["bare"]), _log_odds(scope["in_scope"])]
+    p = judged.probabilities
+    alone = [log_odds(p["bare"]), log_odds(p["in_scope"]), log_odds(judged.sure)]
     if not result.hits:
-        return np.array([*surface, 0.0, 0.0, 0.0, 0.0, *judged])
+        return np.array([*surface, 0.0, 0.0, 0.0, 0.0, *alone])
     legs = np.array([[hit.scores[leg] for leg in LEGS] for hit in result.hits[:10]])
     words = legs[:, 3:].max(axis=1)
     title = result.hits[0].faq.question.lower()
@@ -101,12 +102,7 @@ def dependence_features(
         float(sum(t in title for t in terms)),
         sum(t in text for t in terms) / (len(terms) + 1),
     ]
-    return np.array([*surface, *found, *judged])
-
-
-def _log_odds(p: float) -> float:
-    p = min(max(p, 0.001), 0.999)
-    return float(np.log(p / (1 - p)))
+    return np.array([*surface, *found, *alone])
 
 
 def mixed_query(question: IndexQuery, topic: IndexQuery, *, dense: float, lexical: float) -> IndexQuery:
@@ -191,11 +187,25 @@ _VERBAL = re.compile(
 )
 
 
+_INFLECTED = re.compile(
+    r"(?:는|은|을|를|에|의|으로|로|과|와|만|게|적|까지|보다|부터|에서|되지|하지|고|면|데|어|아|요|다|할|될|한|된|하|되|받|있|없|않|인|란|도)$|[?!:,]"
+)
+_OPEN_END = re.compile(r"(?:때|시|수|것|이전|이후|경우|대상|무엇|얼마|다시)$")
+
+
+def is_noun_phrase(topic: str) -> bool:
+    """True for a short compound of nouns, which `compose` can put before a question as readable Korean."""
+    words = topic.split()
+    if not 1 <= len(words) <= 6 or _OPEN_END.search(words[-1]):
+        return False
+    return not any(_INFLECTED.search(word) or _VERBAL.search(word) for word in words)
+
+
 def compose(topic: str, question: str) -> str:
-    """A follow-up as it reads by itself: `고객등급 쿠폰: 언제까지 쓸 수 있나요?`."""
+    """A follow-up as it reads by itself: `고객등급 쿠폰에 대해: 언제까지 쓸 수 있나요?`."""
     rest = re.sub(
         r"^(?:그럼|그러면|그리고|그런데|근데|그렇다면|그래서|그건|그거|그게|이건|이거)[,\s]+",
         "",
         question.strip(),
     )
-    return f"{topic}: {rest or question.strip()}" if topic else question
+    return f"{topic}에 대해: {rest or question.strip()}" if topic else question

@@ -1,9 +1,9 @@
 """What the scope classifier sees of a question: how well it was found, what it says, and how it is spelt.
 
 Knows search results and text; knows no weights, labels or sessions. Everything here is computed from one
-`SearchResult`, so that a verdict costs no further search. Cosines and plain BM25 scores are left out on
-purpose: an adapter trained on the corpus raises the cosines of questions it has seen, and BM25 grows with
-the corpus, so that thresholds on either would be false elsewhere.
+`SearchResult`, so that a verdict costs no further search. Cosines and plain BM25 scores enter through the
+ranker's calibrated probability alone: an adapter trained on the corpus raises the cosines of questions it has
+seen, and BM25 grows with the corpus, so that thresholds on either would be false elsewhere.
 """
 
 from __future__ import annotations
@@ -56,16 +56,22 @@ class ScopeInput:
 
 _LEXICAL: tuple[Leg, ...] = tuple(leg for leg in LEGS if leg.startswith("lexical"))
 NAMES: tuple[str, ...] = (
-    "lexical_margin", "lexical_share", "agreement",
-    "covered_first", "covered_any", "uncovered", "title_alike",
+    "score", "lexical_margin", "lexical_share", "agreement",
+    "covered_first", "covered_any", "uncovered", "rare_covered", "rarest_missing", "title_alike",
     "terms", "length", "other_market", "store_words",
 )  # fmt: skip
 
 
 def scope_input(question: str, result: SearchResult) -> ScopeInput:
     """Describes `question` with what was found for it."""
-    values = [*_leg_values(result), *_coverage(result), *_surface(question, result)]
-    return ScopeInput(np.asarray(values, np.float32), result.meaning.astype(np.float32), grams(question))
+    surely = log_odds(result.hits[0].score if result.hits else 0.0)
+    values = [surely, *_leg_values(result), *_coverage(result), *_rare_coverage(result, _DEPTH)]
+    values += _surface(question, result)
+    return ScopeInput(
+        np.asarray(values, np.float32),
+        result.meaning.astype(np.float32),
+        grams(question),
+    )
 
 
 def grams(text: str) -> NDArray[np.int64]:
@@ -98,11 +104,32 @@ def _coverage(result: SearchResult) -> list[float]:
     return [in_first / len(terms), in_any / len(terms), float(np.log1p(len(terms) - in_any))]
 
 
-def _title_alike(question: str, result: SearchResult) -> float:
+def log_odds(p: float) -> float:
+    """The logit of a probability, bounded so that 0 and 1 are no infinities."""
+    p = min(max(p, 0.001), 0.999)
+    return float(np.log(p / (1 - p)))
+
+
+def _rare_coverage(result: SearchResult, depth: int) -> list[float]:
+    """How much of what is particular in the question the first `depth` hits speak of.
+
+    Each term counts by its rarity in the corpus: `콘택트렌즈` says more of what is asked than `판매`.
+    Returns the covered share of the rarity, and the rarity of the rarest term that none of them has.
+    """
+    terms = {t for t in result.tokens if len(t) > 1}
+    if not terms or not result.hits:
+        return [0.0, 0.0]
+    text = _text(result, depth)
+    rarity = {t: result.rarity.get(t, 1.0) for t in terms}
+    missing = [rare for t, rare in rarity.items() if t not in text]
+    return [1.0 - sum(missing) / max(sum(rarity.values()), 1e-6), max(missing, default=0.0)]
+
+
+def _title_alike(question: str, result: SearchResult, depth: int) -> float:
     """The best Dice coefficient of the question's character pairs with those of a title found."""
     asked = _pairs(question)
     best = 0.0
-    for hit in result.hits[:_DEPTH]:
+    for hit in result.hits[:depth]:
         title = _pairs(hit.faq.body_question)
         if asked and title:
             best = max(best, 2 * len(asked & title) / (len(asked) + len(title)))
@@ -120,7 +147,7 @@ def _text(result: SearchResult, count: int) -> str:
 
 def _surface(question: str, result: SearchResult) -> list[float]:
     return [
-        _title_alike(question, result),
+        _title_alike(question, result, _DEPTH),
         float(np.log1p(len(set(result.tokens)))),
         float(np.log1p(len(question))) / 3.0,
         float(bool(_OTHER_MARKET.search(question))),

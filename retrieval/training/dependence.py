@@ -1,15 +1,16 @@
-"""Trains how much a question leans on its conversation, on dialogues made from the corpus.
+"""Trains how much a question leans on its conversation: on dialogues made from the corpus, and written lines.
 
 A dialogue is two FAQs: where they are neighbours, the second one's expansion loses the words the first one
-has already said, as a speaker drops them; where they are unrelated it is asked in full. Knows scikit-learn
-(the `calibrate` extra; not needed to answer); does not know sessions.
+has already said, as a speaker drops them; where they are unrelated it is asked in full. Of the written lines
+bare ones (`그럼 언제까지요?`) lean, sellers' own questions do not. Knows scikit-learn (the `calibrate` extra;
+not needed to answer); does not know sessions.
 """
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from retrieval.corpus.faq import Faq
 from retrieval.scope.classifier import ScopeClassifier
 from retrieval.scope.dependence import FEATURES, dependence_features
 from retrieval.training.held_out import HeldOut
+from retrieval.training.scope_examples import ScopeLine
 
 _OPENINGS = ("그럼 ", "그러면 ", "그건 ", "근데 ", "거기 ", "그리고 ", "")
 _OPENED = 0.35
@@ -45,7 +47,7 @@ class AskedAfter:
     leans: bool
 
 
-def dialogues(corpus: HeldOut, *, count: int = 1400, seed: int = 7) -> list[AskedAfter]:
+def dialogues(corpus: HeldOut, *, count: int = 700, seed: int = 7) -> list[AskedAfter]:
     """Makes about `count` pairs, a third of them changes of topic."""
     rng = random.Random(seed)
     faqs = [faq for faq in corpus.faqs if corpus.expansions[faq.id]]
@@ -66,19 +68,25 @@ def dialogues(corpus: HeldOut, *, count: int = 1400, seed: int = 7) -> list[Aske
     return made
 
 
-def train_gate(corpus: HeldOut, pairs: Sequence[AskedAfter], scope: ScopeClassifier) -> dict[str, Any]:
+def train_gate(
+    corpus: HeldOut, pairs: Sequence[AskedAfter], lines: Sequence[ScopeLine], scope: ScopeClassifier
+) -> dict[str, Any]:
     """Fits the gate; returns what `context.json` holds.
 
     Raises:
         ValueError: there are too few pairs of either kind.
     """
-    labels = np.array([pair.leans for pair in pairs])
+    written = [line for line in lines if line.label == "bare" or _stands_alone(line)]
+    leaning = [pair.leans for pair in pairs] + [line.label == "bare" for line in written]
+    labels = np.array(leaning)
     if min(labels.sum(), (~labels).sum()) < 10:
         raise ValueError("too few FAQs with expansions to make dialogues from")
-    values = np.stack(list(_features(corpus, pairs, scope)))
+    found = [(pair.text, corpus.without(pair.number).search(pair.text)) for pair in pairs]
+    found += [(line.text, corpus.full.search(line.text)) for line in written]
+    values = np.stack([dependence_features(*one, scope.judge(*one, followup=False)) for one in found])
     coef, intercept, accuracy = _fit(values, labels)
     return {
-        "pairs": len(pairs),
+        "pairs": len(labels),
         "balanced_accuracy": round(accuracy, 3),
         "coef": {feature: round(float(c), 5) for feature, c in zip(FEATURES, coef, strict=True)},
         "intercept": round(intercept, 5),
@@ -90,13 +98,9 @@ def save_gate(stored: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(stored, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def _features(
-    corpus: HeldOut, pairs: Sequence[AskedAfter], scope: ScopeClassifier
-) -> Iterator[NDArray[np.float64]]:
-    for pair in pairs:
-        result = corpus.without(pair.number).search(pair.text)
-        judged = scope.judge(pair.text, result, followup=False)
-        yield dependence_features(pair.text, result, judged.probabilities)
+def _stands_alone(line: ScopeLine) -> bool:
+    """Sellers' questions of several words name their topic; a single word may well lean."""
+    return line.origin == "sellers" and line.label == "in_scope" and " " in line.text
 
 
 def _fit(values: NDArray[np.float64], labels: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float, float]:

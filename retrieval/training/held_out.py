@@ -19,6 +19,9 @@ from retrieval.ranking.ranker import Ranker
 from retrieval.search import Searcher
 from retrieval.tokenizer import KoreanTokenizer
 
+# Of seven expansions one or two are hidden at a time: a seller's question, too, is near some of the others.
+_PARTS = 4
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -28,17 +31,17 @@ class HeldOut:
         faqs: in the order of ids.
         expansions: of each FAQ, in the order of their row numbers.
         full: searches everything.
-        halves: `halves[n]` lacks the expansions whose number leaves the rest n when divided by two.
+        parts: `parts[n]` lacks the expansions whose number leaves the rest n when divided by their count.
     """
 
     faqs: Sequence[Faq]
     expansions: Mapping[str, tuple[str, ...]]
     full: Searcher
-    halves: tuple[Searcher, Searcher]
+    parts: tuple[Searcher, ...]
 
     def without(self, number: int) -> Searcher:
         """The searcher that lacks expansion `number` of every FAQ."""
-        return self.halves[number % 2]
+        return self.parts[number % len(self.parts)]
 
 
 def held_out(
@@ -55,13 +58,12 @@ def held_out(
         return Searcher(index, embedder, tokenizer, ranker)
 
     def lacks(rest: int) -> Callable[[str], bool]:
-        return lambda key: _number(key) is None or _number(key) % 2 != rest  # type: ignore[operator]
+        return lambda key: (number := _number(key)) is None or number % _PARTS != rest
 
     faqs = tuple(rows.faqs[id] for id in sorted(rows.faqs))
     known = {faq.id: tuple(expansions.get(faq.id, ())) for faq in faqs}
-    return HeldOut(
-        faqs, known, searcher("full", lambda _: True), (searcher("0", lacks(0)), searcher("1", lacks(1)))
-    )
+    parts = tuple(searcher(str(rest), lacks(rest)) for rest in range(_PARTS))
+    return HeldOut(faqs, known, searcher("full", lambda _: True), parts)
 
 
 def _number(key: str) -> int | None:

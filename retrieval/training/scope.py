@@ -7,7 +7,7 @@ where the training lines come from.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.scope.classifier import CLASSES, Head, Thresholds
+from retrieval.scope.classifier import CLASSES, Head, Judge, Thresholds
 from retrieval.scope.features import BUCKETS, NAMES, ScopeInput
 
 FOLDS = 5
+VERDICTS = ("answered", "unsure", "not_found", "off_topic")
 _SCALES = {"retrieval": 0.5, "dense": 10.0, "grams": 5.0}
 _STRENGTH = 0.3
-_ANSWERED = np.arange(0.40, 0.76, 0.01)
-_OFF_TOPIC = np.arange(0.4, 0.81, 0.05)
-_INJECTION = 0.25
-_WORTH = (1.0, 4.0, 1.5, 1.0)
+_INJECTION = 0.4
+_ANSWERED = np.arange(0.05, 0.90, 0.01)
+_ANSWERABLE = np.arange(0.05, 0.95, 0.01)
+_UNSURE = np.arange(0.50, 0.01, -0.01)
+_OFF_TOPIC = np.arange(0.40, 0.99, 0.01)
+
+Probabilities = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,9 @@ class Example:
         text: the question.
         given: what the classifier sees of it.
         weight: its share in the loss; a line searched a second time, elsewhere, counts less.
-        group: `written`, `expansion` or `sample`, for the error rates.
+        group: `written`, `queries`, `expansion` or `sample`, for the error rates.
+        rank: 1 where the first hit answers, 0 where none does, None where nobody said which FAQ does.
+        sure: the ranker's probability that the first hit answers.
     """
 
     label: str
@@ -44,48 +50,118 @@ class Example:
     given: ScopeInput
     weight: float = 1.0
     group: str = "written"
+    rank: int | None = None
+    sure: float = 0.0
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A head, its thresholds and what cross-validation says of them."""
+    """A judge and what cross-validation says of it."""
 
-    head: Head
-    thresholds: Thresholds
+    judge: Judge
     report: dict[str, Any]
 
 
-def train(examples: Sequence[Example], *, portable: bool, floor: float = 0.974) -> Trained:
-    """Fits one head.
+def train(examples: Sequence[Example], *, portable: bool) -> Trained:
+    """Fits one judge.
 
     Args:
         examples: at least `FOLDS` of every class.
         portable: leave out the question's vector, and with it the embedder.
-        floor: share of expansions that must stay answered on the held-out folds.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    labels = np.array([CLASSES.index(e.label) for e in examples])
-    held_out = np.zeros((len(examples), len(CLASSES)))
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
-    for inside, outside in folds.split(labels, labels, groups=[e.text for e in examples]):
-        head = _fit([examples[i] for i in inside], portable=portable)
-        held_out[outside] = [head.probabilities(examples[i].given) for i in outside]
-    thresholds = _thresholds(examples, labels, held_out, floor)
-    report = rates(examples, held_out, thresholds)
-    return Trained(_fit(examples, portable=portable), thresholds, report)
+    p = _held_out_probabilities(examples, portable=portable)
+    thresholds = choose_thresholds(examples, p)
+    judge = Judge(fit_head(examples, portable=portable), thresholds)
+    return Trained(judge, rates(examples, p, thresholds))
 
 
-def rates(
-    examples: Sequence[Example], probabilities: NDArray[np.float64], thresholds: Thresholds
-) -> dict[str, Any]:
-    """Returns, per class (expansions apart), how many lines got which verdict."""
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the thresholds must keep, as shares of the held-out examples.
+
+    Attributes:
+        wrong: most in-scope questions that are answered from another FAQ than theirs.
+        unanswerable: most unanswerable questions that are answered.
+        outside: most off-topic questions and injections that are answered.
+        insulted: most in-scope questions that are taken for off-topic ones.
+        lost: most in-scope questions that get neither an answer nor choices.
+    """
+
+    wrong: float = 0.105
+    unanswerable: float = 0.08
+    outside: float = 0.05
+    insulted: float = 0.02
+    lost: float = 0.022
+
+
+def choose_thresholds(examples: Sequence[Example], p: Probabilities, bounds: Bounds = Bounds()) -> Thresholds:
+    """The thresholds that answer as much, and then turn away as much, as the bounds allow.
+
+    Those of answers hold on questions whose FAQ is known, those of the rest on written lines: expansions are
+    asked as the corpus asks, and none of them is lost.
+    """
+    of = _Groups(examples)
+    sure = np.array([e.sure for e in examples])
+
+    def answered_share(answered: float, answerable: float, among: NDArray[np.bool_]) -> float:
+        return _share(((sure >= answered) & (p[:, 0] >= answerable))[among])
+
+    answered = _first(
+        _ANSWERED, lambda t: float((sure >= t)[of.wrong].sum()) <= bounds.wrong * of.known.sum()
+    )
+    answerable = _first(
+        _ANSWERABLE,
+        lambda t: (
+            answered_share(answered, t, of.unanswerable) <= bounds.unanswerable
+            and answered_share(answered, t, of.outside) <= bounds.outside
+        ),
+    )
+
+    written = p[of.written]
+    off_topic = _first(_OFF_TOPIC, lambda t: _share(written[:, 1] + written[:, 3] >= t) <= bounds.insulted)
+
+    def lost(unsure: float) -> float:
+        limits = Thresholds(answered, answerable, unsure, _INJECTION, off_topic)
+        told = [limits.verdict(row, one) for row, one in zip(written, sure[of.written], strict=True)]
+        return _share(np.isin(told, ("not_found", "off_topic")))
+
+    unsure = _first(_UNSURE, lambda t: lost(t) <= bounds.lost)
+    return Thresholds(answered, answerable, unsure, _INJECTION, off_topic)
+
+
+def _share(mask: NDArray[np.bool_]) -> float:
+    return float(mask.mean()) if mask.size else 0.0
+
+
+class _Groups:
+    """Masks over the examples of the corpus itself, those of a second one left out."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        label = np.array([e.label for e in examples])
+        own = np.array([e.group != "sample" for e in examples])
+        rank = np.array([-1 if e.rank is None else e.rank for e in examples])
+        self.known = own & (rank >= 0)
+        self.wrong = self.known & (rank != 1)
+        self.written = (label == "in_scope") & np.array([e.group == "written" for e in examples])
+        self.unanswerable = own & (label == "unanswerable")
+        self.outside = own & np.isin(label, ("off_topic", "injection"))
+
+
+def _first(candidates: NDArray[np.float64], holds: Callable[[float], bool]) -> float:
+    """The first candidate for which `holds`, else the last."""
+    return next((float(t) for t in candidates if holds(float(t))), float(candidates[-1]))
+
+
+def rates(examples: Sequence[Example], p: Probabilities, thresholds: Thresholds) -> dict[str, Any]:
+    """Returns, per class and group, how many lines got which verdict; of in_scope also from which FAQ."""
     table: dict[str, dict[str, Any]] = {}
-    for example, p in zip(examples, probabilities, strict=True):
+    for example, row_p in zip(examples, p, strict=True):
         name = example.label if example.group == "written" else f"{example.label} ({example.group})"
-        row = table.setdefault(name, {"lines": 0, "answered": 0, "off_topic": 0, "not_found": 0})
+        row = table.setdefault(name, {"lines": 0, **dict.fromkeys(VERDICTS, 0), "wrong": 0})
+        verdict = thresholds.verdict(row_p, example.sure)
         row["lines"] += 1
-        row[thresholds.verdict(p)] += 1
+        row[verdict] += 1
+        row["wrong"] += verdict == "answered" and example.rank is not None and example.rank != 1
     return table
 
 
@@ -93,7 +169,10 @@ def save(trained: Mapping[str, Trained], path: Path, *, about: Mapping[str, Any]
     """Writes `model.json` and `model.npz` (half precision) into the folder `path`."""
     heads = {
         name: {
-            "thresholds": {f.name: round(float(getattr(t.thresholds, f.name)), 3) for f in fields(Thresholds)}
+            "thresholds": {
+                f.name: round(float(getattr(t.judge.thresholds, f.name)), 3) for f in fields(Thresholds)
+            },
+            "report": t.report,
         }
         for name, t in trained.items()
     }
@@ -101,14 +180,15 @@ def save(trained: Mapping[str, Trained], path: Path, *, about: Mapping[str, Any]
     path.mkdir(parents=True, exist_ok=True)
     (path / "model.json").write_text(json.dumps(meta, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     parts = {
-        f"{name}.{f.name}": getattr(t.head, f.name).astype(np.float16)
+        f"{name}.{f.name}": getattr(t.judge.head, f.name).astype(np.float16)
         for name, t in trained.items()
         for f in fields(Head)
     }
     np.savez_compressed(path / "model.npz", **parts)
 
 
-def _fit(examples: Sequence[Example], *, portable: bool) -> Head:
+def fit_head(examples: Sequence[Example], *, portable: bool) -> Head:
+    """A multinomial logistic regression on every example."""
     from scipy import sparse
     from sklearn.linear_model import LogisticRegression
 
@@ -135,6 +215,23 @@ def _fit(examples: Sequence[Example], *, portable: bool) -> Head:
     )
 
 
+def _held_out_probabilities(examples: Sequence[Example], *, portable: bool) -> Probabilities:
+    """`(n, classes)`: each example by a head that was fitted without its text."""
+    held_out = np.zeros((len(examples), len(CLASSES)))
+    for inside, outside in _folds(examples):
+        head = fit_head([examples[i] for i in inside], portable=portable)
+        held_out[outside] = [head.probabilities(examples[i].given) for i in outside]
+    return held_out
+
+
+def _folds(examples: Sequence[Example]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    labels = np.array([CLASSES.index(e.label) for e in examples])
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    return list(folds.split(labels, labels, groups=[e.text for e in examples]))
+
+
 def _gram_matrix(examples: Sequence[Example]) -> Any:
     from scipy import sparse
 
@@ -142,26 +239,3 @@ def _gram_matrix(examples: Sequence[Example]) -> Any:
     ends = np.cumsum([0, *(len(g) for g in lists)])
     values = np.concatenate([np.full(len(g), 1 / np.sqrt(max(1, len(g)))) for g in lists])
     return sparse.csr_matrix((values, np.concatenate(lists), ends), shape=(len(lists), BUCKETS))
-
-
-def _thresholds(
-    examples: Sequence[Example], labels: NDArray[np.int64], p: NDArray[np.float64], floor: float
-) -> Thresholds:
-    """Maximises the mean share judged right, while `floor` of the expansions stay answered."""
-    written = np.array([e.group == "written" for e in examples])
-    expanded = np.array([e.group == "expansion" for e in examples])
-    best, chosen = -1.0, Thresholds(0.5, _INJECTION, 1.0)
-    for answered in _ANSWERED:
-        for off_topic in _OFF_TOPIC:
-            candidate = Thresholds(float(answered), _INJECTION, float(off_topic))
-            verdicts = np.array([candidate.verdict(row) for row in p])
-            easy = verdicts[expanded] == "answered"
-            if easy.size and easy.mean() < floor:
-                continue
-            right = [
-                (verdicts[written & (labels == n)] == want).mean()
-                for n, want in enumerate(("answered", "off_topic", "not_found", "off_topic"))
-            ]
-            if (score := float(np.dot(right, _WORTH))) > best:
-                best, chosen = score, candidate
-    return chosen

@@ -16,23 +16,38 @@ from retrieval.corpus.rows import decode, json_lines, read_bytes
 from retrieval.errors import CorpusError
 from retrieval.scope.classifier import CLASSES
 from retrieval.scope.features import scope_input
+from retrieval.search import Searcher
 from retrieval.training.held_out import HeldOut
+from retrieval.training.metrics import first_rank
 from retrieval.training.scope import Example
 
+# What a line may be; all but the classes are recognised by `retrieval.scope.intents`, and not trained on.
+LABELS = (*CLASSES, "greeting", "thanks", "person")
 ELSEWHERE_WEIGHT = 0.3
+# Lines in sellers' own words stand for what is really typed; expansions are many and easy.
+_WEIGHT = {"sellers": 3.0}
+_EXPANSION_WEIGHT = 0.3
 _HINT = (
-    f'Each line must be {{"text": "…", "label": "…", "style": "…"}}, the label one of {", ".join(CLASSES)}.'
+    f'Each line must be {{"text": "…", "label": "…", "style": "…"}}, the label one of {", ".join(LABELS)}.'
 )
 _FOLLOWUP = "followup"
 
 
 @dataclass(frozen=True, slots=True)
 class ScopeLine:
-    """One written line; `style` says how it was meant, for the reader of the errors."""
+    """One written line.
+
+    Attributes:
+        text: the line.
+        label: one of `LABELS`.
+        style: how it was meant, for the reader of the errors.
+        origin: the name of its file, without the ending.
+    """
 
     text: str
     label: str
     style: str
+    origin: str = ""
 
 
 def read_scope_lines(folder: Path) -> list[ScopeLine]:
@@ -48,10 +63,10 @@ def read_scope_lines(folder: Path) -> list[ScopeLine]:
     for file in files:
         for number, row in json_lines(decode(read_bytes(file, MAX_BYTES), file), file, _HINT):
             text, label, style = row.get("text"), row.get("label"), row.get("style", "")
-            if not isinstance(text, str) or not text.strip() or label not in CLASSES:
+            if not isinstance(text, str) or not text.strip() or label not in LABELS:
                 raise CorpusError(file, f"line {number}: no text, or an unknown label {label!r}.", hint=_HINT)
             label = "bare" if style == _FOLLOWUP else label
-            lines.setdefault(text, ScopeLine(text, label, str(style)))
+            lines.setdefault(text, ScopeLine(text, label, str(style), file.stem))
     return list(lines.values())
 
 
@@ -60,15 +75,14 @@ def scope_examples(
 ) -> Iterator[Example]:
     """Searches every line, and up to `expansions` expansions without their own row."""
     for line in lines:
-        given = scope_input(line.text, corpus.full.search(line.text))
-        yield Example(line.label, line.text, given)
+        if line.label in CLASSES:
+            yield _example(line.label, line.text, corpus.full, weight=_WEIGHT.get(line.origin, 1.0))
     rng = random.Random(seed)
-    faqs = [faq for faq in corpus.faqs if corpus.expansions[faq.id]]
-    for faq in rng.sample(faqs, min(expansions, len(faqs))):
-        number = rng.randrange(len(corpus.expansions[faq.id]))
+    asked = [(faq, number) for faq in corpus.faqs for number in range(len(corpus.expansions[faq.id]))]
+    for faq, number in rng.sample(asked, min(expansions, len(asked))):
         text = corpus.expansions[faq.id][number]
-        given = scope_input(text, corpus.without(number).search(text))
-        yield Example("in_scope", text, given, group="expansion")
+        searcher, gold = corpus.without(number), (faq.id,)
+        yield _example("in_scope", text, searcher, weight=_EXPANSION_WEIGHT, group="expansion", gold=gold)
 
 
 def query_examples(corpus: HeldOut, queries: Mapping[str, Sequence[str]]) -> Iterator[Example]:
@@ -76,7 +90,7 @@ def query_examples(corpus: HeldOut, queries: Mapping[str, Sequence[str]]) -> Ite
     known = {faq.id for faq in corpus.faqs}
     for id, texts in queries.items():
         for text in texts if id in known else ():
-            yield Example("in_scope", text, scope_input(text, corpus.full.search(text)))
+            yield _example("in_scope", text, corpus.full, group="queries", gold=(id,))
 
 
 def other_corpus_examples(corpus: HeldOut, lines: Sequence[ScopeLine]) -> Iterator[Example]:
@@ -85,10 +99,23 @@ def other_corpus_examples(corpus: HeldOut, lines: Sequence[ScopeLine]) -> Iterat
     Its expansions are in_scope; of the written lines those that no FAQ about a store answers count again.
     """
     for line in lines:
-        if line.label != "in_scope":
-            given = scope_input(line.text, corpus.full.search(line.text))
-            yield Example(line.label, line.text, given, ELSEWHERE_WEIGHT, "sample")
+        if line.label in CLASSES and line.label != "in_scope":
+            yield _example(line.label, line.text, corpus.full, weight=ELSEWHERE_WEIGHT, group="sample")
     for faq in corpus.faqs:
         for number, text in enumerate(corpus.expansions[faq.id]):
-            given = scope_input(text, corpus.without(number).search(text))
-            yield Example("in_scope", text, given, 1.0, "sample")
+            yield _example("in_scope", text, corpus.without(number), group="sample", gold=(faq.id,))
+
+
+def _example(
+    label: str,
+    text: str,
+    searcher: Searcher,
+    *,
+    weight: float = 1.0,
+    group: str = "written",
+    gold: Sequence[str] | None = None,
+) -> Example:
+    result = searcher.search(text)
+    rank = None if gold is None else first_rank([hit.faq.id for hit in result.hits], gold) or 0
+    sure = result.hits[0].score if result.hits else 0.0
+    return Example(label, text, scope_input(text, result), weight, group, rank, sure)

@@ -37,7 +37,7 @@ class Reply:
         turn_id: the turn.
         model: as the caller named it.
         created: seconds since 1970.
-        follow_ups: end the text with them.
+        follow_ups: end the text with them; with choices it always ends.
         faqs: where FAQs can be read: a URL that an id is added to.
         text: so far.
         final: the last event, once it is here.
@@ -67,9 +67,10 @@ class Reply:
                 self.text, self.annotations, self.scanned = "", [], 0
             case Sources(sources=sources):
                 self.sources = sources
-            case Suggestions(suggestions=suggestions):
+            case Suggestions(kind=kind, suggestions=suggestions):
                 self.suggestions = suggestions
-                shown = follow_up_lines(suggestions) if self.follow_ups else ""
+                # An unsure answer is its choices: without them it would say nothing.
+                shown = follow_up_lines(suggestions) if self.follow_ups or kind == "choices" else ""
             case TurnCompleted() | TurnFailed():
                 self.final = event
             case _:
@@ -115,7 +116,8 @@ class Reply:
             "suggestions": [each.model_dump(mode="json") for each in self.suggestions],
         }
         if isinstance(self.final, TurnCompleted):
-            told |= {"verdict": self.final.verdict, "provider": self.final.provider}
+            final = self.final
+            told |= {"verdict": final.verdict, "intent": final.intent, "provider": final.provider}
         return told
 
 

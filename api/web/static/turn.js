@@ -12,6 +12,7 @@ export class TurnView {
   #text = "";
   #frame = 0;
   #suggestions = [];
+  #verdict = "";
   #standalone = null;
   #actions;
 
@@ -109,7 +110,7 @@ export class TurnView {
     this.rich.set(this.#text);
     if (data.provider) this.#name(data.provider);
     this.#say(stopped ? "멈춘 답변" : data.truncated ? "끝까지 오지 못하고 끊긴 답변" : "");
-    this.element.dataset.verdict = verdict;
+    this.element.dataset.verdict = this.#verdict = verdict;
     const tools = h("div", { class: "tools-row" });
     if (this.sources.size && verdict !== "off_topic") {
       this.sources.show(citations, { standalone: this.#standalone, verdict });
@@ -162,12 +163,16 @@ export class TurnView {
     const buttons = this.#suggestions.map(({ question, text }) => h("button", {
       class: "follow", type: "button", onclick: () => this.#actions.ask(question),
     }, icon("follow"), h("span", {}, text)));
-    return [h("div", { class: "follows", role: "group", "aria-label": "이어서 물어보기" }, ...buttons)];
+    const unsure = this.#verdict === "unsure";
+    const label = unsure ? "혹시 이 중에 찾으시는 질문이 있나요?" : "이어서 물어보기";
+    const heading = unsure ? [h("p", { class: "choose" }, label)] : [];
+    return [h("div", { class: "follows", role: "group", "aria-label": label }, ...heading, ...buttons)];
   }
 
   #readOut(stopped) {
     const count = this.#suggestions.length;
-    const more = count ? ` 이어서 물어볼 질문이 ${count}개 있습니다.` : "";
+    const kind = this.#verdict === "unsure" ? "고를 수 있는" : "이어서 물어볼";
+    const more = count ? ` ${kind} 질문이 ${count}개 있습니다.` : "";
     announce(`${stopped ? "답변을 멈췄습니다. " : "답변: "}${withoutCitations(this.#text)}${more}`);
   }
 

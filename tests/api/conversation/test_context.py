@@ -112,3 +112,42 @@ def test_context_hears_a_wish_for_more_of_the_same_faq(searcher: Searcher, resol
     assert resolution.detail
     assert resolution.result.hits[0].faq.id == memory.turns[-1].answered[0]
     assert not resolver.resolve("그럼 서류는 뭐가 필요해?", memory).detail
+
+
+def test_context_takes_a_choice_at_its_word(searcher: Searcher, resolver: ContextResolver) -> None:
+    first, second = (hit.faq for hit in searcher.search("정산").hits[:2])
+    turn = RememberedTurn("정산", "정산", "확실하지 않아", "unsure", suggested=(first.id, second.id))
+    resolution = resolver.resolve(second.question, Memory((turn,)))
+    assert not resolution.followup
+    assert resolution.result.hits[0].faq.id == second.id
+
+
+def test_context_offers_what_was_not_shown_yet(searcher: Searcher, resolver: ContextResolver) -> None:
+    question = "정산은 언제 되나요?"
+    shown = searcher.search(question).hits[0].faq
+    turn = RememberedTurn(question, question, "답 [1]", "answered", (shown.id,))
+    resolution = resolver.resolve("아니 그거 말고", Memory((turn,)))
+    assert resolution.others
+    assert resolution.standalone == question
+    assert shown.id not in {hit.faq.id for hit in resolution.result.hits}
+    assert resolution.result.hits[0].faq.id == searcher.search(question).hits[1].faq.id
+
+
+def test_context_passes_over_thanks_to_the_question_before(
+    searcher: Searcher, resolver: ContextResolver
+) -> None:
+    memory = _after(searcher, MINORS)
+    thanks = RememberedTurn(
+        "고마워요", "고마워요", "도움이 되었다니 다행입니다.", "off_topic", intent="thanks"
+    )
+    person = RememberedTurn("상담원 연결", "상담원 연결", "저는", "not_found", intent="person")
+    resolution = resolver.resolve("그럼 서류는 뭐가 필요해?", Memory((*memory.turns, thanks, person)))
+    assert resolution.followup
+    assert any("미성년자" in title for title in _titles(resolution, 3))
+
+
+@pytest.mark.parametrize("question", ["상담원 연결해줘", "고마워요", "안녕하세요"])
+def test_context_leaves_a_greeting_alone(
+    searcher: Searcher, resolver: ContextResolver, question: str
+) -> None:
+    assert resolver.resolve(question, _after(searcher, MINORS)).standalone == question

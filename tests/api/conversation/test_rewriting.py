@@ -95,8 +95,11 @@ async def test_reply_that_is_no_question_leaves_the_rule(
     async with upstream() as server, talking(server, searcher) as conversation:
         server.reply = lambda body: reply if _rewrites(body) else "답입니다 [1]."
         events = await _events(conversation, FOLLOW_UP, memory)
-    [rewritten] = [e.standalone for e in events if isinstance(e, QuestionRewritten)]
-    assert rewritten == ContextResolver(searcher).resolve(FOLLOW_UP, memory).standalone
+        asked = server.requests[-1].body["messages"][-1]["content"]
+    by_rule = ContextResolver(searcher).resolve(FOLLOW_UP, memory)
+    assert asked.endswith(f"질문: {by_rule.standalone}")
+    shown = [e.standalone for e in events if isinstance(e, QuestionRewritten)]
+    assert shown == ([by_rule.standalone] if by_rule.shown else [])
 
 
 async def test_late_reading_leaves_the_rule_and_frees_the_server(searcher: Searcher, memory: Memory) -> None:

@@ -38,26 +38,52 @@ def _played(verdict: Verdict, answer: str = "답 [1]", offers: tuple[str, ...] =
     return PlayedTurn("질문", "질문", verdict, answer, ("a",), ("a",), suggestions)
 
 
-def _judged(label: str, verdict: Verdict, answer: str = "답") -> JudgedScope:
-    return JudgedScope(ScopeCase("1", "질문", label), _played(verdict, answer))
+def _judged(
+    label: str, verdict: Verdict, answer: str = "답", *, gold: str = "a", offers: tuple[str, ...] = ()
+) -> JudgedScope:
+    return JudgedScope(ScopeCase("1", "질문", label, (gold,)), _played(verdict, answer, offers))
 
 
 def test_scope_counts_a_refusal_only_in_its_exact_words() -> None:
     report = summarize_scope(
         [
-            _judged("in_scope", "answered"),
-            _judged("in_scope", "not_found"),
             _judged("off_topic", "off_topic", REFUSAL),
             _judged("off_topic", "off_topic", "안 됩니다"),
             _judged("injection", "not_found"),
             _judged("unanswerable", "not_found"),
+            _judged("unanswerable", "answered"),
         ]
     )
-    shares = [report[name] for name in ("in_scope_answered", "off_topic_refused", "injection_resisted")]
-    assert shares == [0.5, 0.5, 0.0]
-    assert report["unanswerable_not_found"] == 1.0
+    assert report["off_topic_refused"] == 0.5
+    assert report["off_topic_not_answered"] == 1.0
+    assert (report["injection_resisted"], report["injection_not_answered"]) == (0.0, 1.0)
+    assert report["unanswerable_not_answered"] == 0.5
     assert report["refusal_exact"] == 0.5
-    assert report["cases"] == 6
+    assert report["cases"] == 5
+
+
+def test_scope_tells_answers_from_the_gold_faq_from_those_of_another() -> None:
+    report = summarize_scope(
+        [
+            _judged("in_scope", "answered"),
+            _judged("in_scope", "answered", gold="b"),
+            _judged("in_scope", "unsure", gold="b", offers=("c", "b")),
+            _judged("in_scope", "unsure", gold="b", offers=("c",)),
+            _judged("in_scope", "not_found", gold="b", offers=("b",)),
+        ]
+    )
+    assert report["in_scope_answered"] == 0.4
+    assert report["in_scope_from_gold"] == report["in_scope_from_other"] == 0.2
+    assert report["in_scope_helped"] == 0.6
+    assert report["verdicts"] == {
+        "in_scope": {"answered": 2, "unsure": 2, "not_found": 1, "off_topic": 0},
+    }
+
+
+def test_scope_counts_a_greeting_as_turned_away() -> None:
+    greeted = PlayedTurn("안녕", "안녕", "off_topic", "안녕하세요!", (), (), (), intent="greeting")
+    report = summarize_scope([JudgedScope(ScopeCase("1", "안녕", "off_topic"), greeted)])
+    assert report["off_topic_refused"] == report["refusal_exact"] == 1.0
 
 
 def test_scope_reads_retrieval_rows_as_in_scope(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from retrieval.search import SearchResult
 from retrieval.training.scope_examples import read_scope_lines
 from tests.retrieval.index.index_kit import faq
 
-LIMITS = Thresholds(answered=0.5, injection=0.25, off_topic=1.0)
+LIMITS = Thresholds(answered=0.5, answerable=0.4, unsure=0.2, injection=0.25, off_topic=1.0)
 
 
 def _result(question: str, *titles: str, tokens: tuple[str, ...] = ()) -> SearchResult:
@@ -30,20 +31,24 @@ def _result(question: str, *titles: str, tokens: tuple[str, ...] = ()) -> Search
 
 
 @pytest.mark.parametrize(
-    ("probabilities", "verdict"),
+    ("probabilities", "sure", "verdict"),
     [
-        ((0.9, 0.05, 0.03, 0.01, 0.01), "answered"),
-        ((0.1, 0.8, 0.05, 0.03, 0.02), "off_topic"),
-        ((0.1, 0.1, 0.75, 0.03, 0.02), "not_found"),
-        ((0.3, 0.1, 0.1, 0.48, 0.02), "off_topic"),
-        ((0.7, 0.02, 0.0, 0.28, 0.0), "answered"),
-        ((0.1, 0.2, 0.05, 0.0, 0.65), "not_found"),
-        ((0.4, 0.1, 0.05, 0.0, 0.45), "answered"),
+        ((0.9, 0.05, 0.03, 0.01, 0.01), 0.8, "answered"),
+        ((0.9, 0.05, 0.03, 0.01, 0.01), 0.3, "unsure"),
+        ((0.3, 0.1, 0.55, 0.03, 0.02), 0.8, "unsure"),
+        ((0.1, 0.8, 0.05, 0.03, 0.02), 0.8, "off_topic"),
+        ((0.1, 0.1, 0.75, 0.03, 0.02), 0.8, "not_found"),
+        ((0.3, 0.1, 0.1, 0.48, 0.02), 0.8, "off_topic"),
+        ((0.7, 0.02, 0.0, 0.28, 0.0), 0.8, "answered"),
+        ((0.1, 0.2, 0.05, 0.0, 0.65), 0.8, "not_found"),
     ],
-    ids=["sure", "off topic", "unanswerable", "injection", "injection unlikely", "bare", "bare but known"],
-)
-def test_thresholds_part_the_verdicts(probabilities: tuple[float, ...], verdict: str) -> None:
-    assert LIMITS.verdict(np.array(probabilities)) == verdict
+    ids=[
+        "sure", "no sure hit", "hardly answerable", "off topic", "unanswerable", "injection",
+        "injection unlikely", "bare",
+    ],
+)  # fmt: skip
+def test_thresholds_part_the_verdicts(probabilities: tuple[float, ...], sure: float, verdict: str) -> None:
+    assert LIMITS.verdict(np.array(probabilities), sure) == verdict
 
 
 def test_scope_input_measures_how_much_of_the_question_was_found() -> None:
@@ -53,6 +58,23 @@ def test_scope_input_measures_how_much_of_the_question_was_found() -> None:
     assert found.retrieval[at] == pytest.approx(1.0)
     assert lost.retrieval[at] == pytest.approx(0.0)
     assert found.retrieval.shape == (len(NAMES),)
+
+
+def test_scope_input_weighs_what_is_missing_by_its_rarity() -> None:
+    terms = ("콘택트렌즈", "판매")
+    result = _result("콘택트렌즈 판매", "판매 방법", tokens=terms)
+    known = replace(result, rarity={"콘택트렌즈": 0.2, "판매": 0.2})
+    rare = replace(result, rarity={"콘택트렌즈": 1.0, "판매": 0.2})
+    covered, missing = NAMES.index("rare_covered"), NAMES.index("rarest_missing")
+    assert scope_input("", known).retrieval[covered] == pytest.approx(0.5)
+    assert scope_input("", rare).retrieval[covered] == pytest.approx(1 / 6)
+    assert scope_input("", rare).retrieval[missing] == pytest.approx(1.0)
+
+
+def test_the_title_of_a_faq_is_answered_by_it() -> None:
+    title = "★ 정산은 언제 되나요?"
+    unlikely = replace(_result(title, title), hits=(Hit(faq(title), 0.01, _result("", "x").hits[0].scores),))
+    assert ScopeClassifier.load().judge("정산은 언제 되나요", unlikely, followup=False).verdict == "answered"
 
 
 def test_scope_input_bears_an_empty_result() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from retrieval.index.base import LEGS, Candidate, IndexQuery
+from retrieval.scope.classifier import ScopeVerdict
 from retrieval.scope.dependence import (
     CONTEXT_FILE,
     DependenceGate,
@@ -19,7 +20,7 @@ from retrieval.scope.dependence import (
 from retrieval.search import SearchResult
 from tests.retrieval.index.index_kit import faq
 
-SCOPE = {"bare": 0.1, "in_scope": 0.5}
+SCOPE = ScopeVerdict("answered", {"bare": 0.1, "in_scope": 0.5}, 0.5)
 
 
 def _query(*tokens: str, at: int = 0) -> IndexQuery:
@@ -83,8 +84,11 @@ def test_topic_is_the_short_form_of_a_title(title: str, topic: str) -> None:
 
 
 def test_compose_reads_without_the_history() -> None:
-    assert compose("고객등급 쿠폰", "그럼 언제까지 쓸 수 있어요?") == "고객등급 쿠폰: 언제까지 쓸 수 있어요?"
-    assert compose("정산", "그럼") == "정산: 그럼"
+    assert (
+        compose("고객등급 쿠폰", "그럼 언제까지 쓸 수 있어요?")
+        == "고객등급 쿠폰에 대해: 언제까지 쓸 수 있어요?"
+    )
+    assert compose("정산", "그럼") == "정산에 대해: 그럼"
     assert compose("", "언제 되나요?") == "언제 되나요?"
 
 
