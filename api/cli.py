@@ -74,6 +74,7 @@ def _mount() -> None:
     app.command("worker")(worker.worker)
     app.add_typer(worker.turns, name="turns")
     app.command("search")(search.search)
+    evaluate.app.command("import")(history.import_cases)
     app.add_typer(evaluate.app, name="eval")
     app.add_typer(history.app, name="history")
     app.command("gaps")(history.gaps)

@@ -23,6 +23,7 @@ from typing import Any, Literal
 from finetune.config import Config, Data, load_config
 from finetune.data.encoding import encode
 from finetune.data.examples import Example, ExampleMaker, chosen_share
+from finetune.data.feedback import read_feedback, write_feedback
 from finetune.data.hard_negatives import open_search
 from finetune.data.overlap import Overlap, normalise, said_lines
 from finetune.data.splitting import Split, split_faqs
@@ -279,6 +280,7 @@ def main(argv: list[str] | None = None) -> int:
     """Builds the data that a configuration describes."""
     parser = argparse.ArgumentParser(prog="python -m finetune.dataset", description=__doc__)
     parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--history", type=Path, help="turns of `smartstore history export`: see feedback.py")
     parser.add_argument("--tokenizer", type=Path, help="a model's folder, to count tokens in the card")
     given = parser.parse_args(argv)
     try:
@@ -288,7 +290,13 @@ def main(argv: list[str] | None = None) -> int:
             from transformers import AutoTokenizer
 
             tokenizer = AutoTokenizer.from_pretrained(given.tokenizer)
-        card = write(build(config), config, tokenizer=tokenizer)
+        dataset = build(config)
+        card = write(dataset, config, tokenizer=tokenizer)
+        if given.history is not None:
+            said = read_feedback(
+                given.history, validation=dataset.split.validation, system=load_system_prompt()
+            )
+            print(f"from the history: {write_feedback(said, config.data.folder)}, left out: {said.dropped}")
     except (FinetuneError, RetrievalError) as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1

@@ -98,4 +98,8 @@ class PageSettings(ChannelSection):
     contact_url: str = Field(
         "", pattern=r"^((https?|mailto|tel):\S+)?$", description="where a person answers what the FAQ cannot"
     )
+    contact_text: str = Field(
+        "", max_length=300, description="offered where the FAQ has no answer, e.g. 평일 9~18시 1588-0000"
+    )
+    contact_always: bool = Field(False, description="offered below every answer")
     providers: bool = Field(False, description="show who answers, and let the choice be made")

@@ -5,9 +5,10 @@ Both give the same events. Knows no terminal and no formatting.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import httpx
 
@@ -22,6 +23,21 @@ from api.turns.start import Question, ask
 from api.web import sse
 
 _PROBE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Where a person answers what the FAQ cannot; empty where the operator names nobody."""
+
+    text: str = ""
+    url: str = ""
+    always: bool = False
+
+    @classmethod
+    def of(cls, page: Mapping[str, Any]) -> Contact:
+        """Out of what the page shows besides answers."""
+        text, url = str(page.get("contact_text", "")), str(page.get("contact_url", ""))
+        return cls(text, url, bool(page.get("contact_always")))
 
 
 class ChatClient(Protocol):
@@ -41,6 +57,10 @@ class ChatClient(Protocol):
 
     async def rate(self, turn_id: str, rating: Rating, comment: str) -> None:
         """Says whether an answer helped. Raises `ApiError`."""
+        ...
+
+    async def contact(self) -> Contact:
+        """Where a person answers what the FAQ cannot."""
         ...
 
 
@@ -76,6 +96,11 @@ class HttpChat:
         body = {"rating": rating, "comment": comment}
         await _check(await self._client.put(f"/chat/turns/{turn_id}/feedback", json=body))
 
+    async def contact(self) -> Contact:
+        """Where a person answers what the FAQ cannot; nowhere for a server that does not tell."""
+        response = await self._client.get("/page.json")
+        return Contact.of(response.json()) if response.is_success else Contact()
+
 
 class LocalChat:
     """Asks services opened in this process."""
@@ -102,6 +127,10 @@ class LocalChat:
     async def rate(self, turn_id: str, rating: Rating, comment: str) -> None:
         """Says whether an answer helped."""
         await rate_turn(self._services, self._caller, turn_id, rating, comment=comment)
+
+    async def contact(self) -> Contact:
+        """Where a person answers what the FAQ cannot."""
+        return Contact.of(self._services.settings.page.model_dump())
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import signal
 
 from rich.console import Console
 
-from api.client.chat_clients import ChatClient
+from api.client.chat_clients import ChatClient, Contact
 from api.errors import ApiError
 from api.events import (
     Delta,
@@ -46,6 +46,7 @@ class Terminal:
         self._choosing = False
         self._sources = Sources(sources=())
         self._turn_id = ""
+        self._contact: Contact | None = None
 
     async def converse(self) -> None:
         """Reads and answers lines until the person leaves."""
@@ -108,13 +109,25 @@ class Terminal:
             question = Question(text, self.session_id, self._provider, channel="terminal")
             async for event in self._client.ask(question):
                 self._show(event)
-                completed = completed or isinstance(event, TurnCompleted)
+                if isinstance(event, TurnCompleted):
+                    completed = True
+                    await self._offer_person(event)
         except ApiError as exc:
             self._console.print(exc.message, style="red", markup=False)
         finally:
             with contextlib.suppress(NotImplementedError):
                 loop.remove_signal_handler(signal.SIGINT)
         return completed
+
+    async def _offer_person(self, event: TurnCompleted) -> None:
+        """Names who answers what the FAQ cannot."""
+        if self._contact is None:
+            self._contact = await self._client.contact()
+        contact = self._contact
+        lost = event.verdict == "not_found" or getattr(event, "intent", "") == "person"
+        if (contact.text or contact.url) and (lost or contact.always):
+            told = " ".join(filter(None, (contact.text, contact.url)))
+            self._console.print(f"  사람에게 문의: {told}", style="green", markup=False, soft_wrap=True)
 
     def _interrupt(self) -> None:
         self._stopping = asyncio.create_task(self._client.stop(self._turn_id))

@@ -62,6 +62,35 @@ def export(
         typer.echo(f"{count - (out.suffix == '.csv')} turns written to {out}")
 
 
+def import_cases(
+    out: Annotated[Path, typer.Option(help="where to write the cases (.jsonl)")],
+    days: Annotated[float, typer.Option(min=0, help="only the last so many days; 0: all")] = 0.0,
+) -> None:
+    """Make evaluation cases out of thumbs up and of FAQs that were written because of a question.
+
+    Measure them with `smartstore eval retrieval`; personal data is masked.
+    """
+    import json
+    import time
+
+    from api.history.cases import retrieval_cases
+    from api.history.edits import Edits
+    from api.history.export import corrected
+    from api.history.store import History, TurnFilter
+
+    since_ms = int((time.time() - days * 86_400) * 1000) if days else 0
+
+    async def run(history: History) -> list[str]:
+        rows = history.every(TurnFilter(since_ms=since_ms))
+        cases = retrieval_cases(corrected(rows, await Edits(history.engine).corrections()))
+        return [json.dumps(case, ensure_ascii=False) + "\n" async for case in cases]
+
+    lines = _with_history(run)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text("".join(lines), encoding="utf-8")
+    typer.echo(f"{len(lines)} cases written to {out}")
+
+
 def gaps(
     days: Annotated[float, typer.Option(min=0.01, help="how far to look back")] = 7.0,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=200, help="how many groups")] = 20,

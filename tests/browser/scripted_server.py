@@ -94,6 +94,7 @@ class ScriptedServer(ThreadingHTTPServer):
         self.asked: list[dict[str, Any]] = []
         self.resumed: list[str | None] = []
         self.providers = [{"name": "extractive", "model": "extractive", "healthy": True}]
+        self.page: dict[str, Any] = {}
         self.ratings: dict[str, dict[str, Any]] = {}
         self.api_key: str | None = None
         self.key_delay = 0.0
@@ -126,6 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
         parts = self._route()
         if parts in ([], ["static"]) or parts[0] == "static":
             return self._file("index.html" if not parts else "/".join(parts[1:]))
+        if parts == ["page.json"]:
+            return self._json(self.server.page)
         if parts == ["providers"]:
             return self._json({"default": "extractive", "providers": self.server.providers})
         if parts[0] == "faqs":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.conftest import finish, send, until
+from tests.browser.conftest import NewPage, finish, send, until
 from tests.browser.scripted_server import ScriptedServer
 
 if TYPE_CHECKING:
@@ -34,3 +34,34 @@ def test_thumbs_are_kept_changed_taken_back_and_restored(page: Page, scripted: S
     page.click("button[aria-label='아쉬워요']")
     page.wait_for_selector("button[aria-label='아쉬워요'][aria-pressed='false']")
     assert scripted.ratings == {}
+
+
+def test_person_is_offered_where_the_operator_names_one(new_page: NewPage, scripted: ScriptedServer) -> None:
+    scripted.page = {"contact_text": "평일 9~18시", "contact_url": "tel:1588-0000", "contact_always": True}
+    page = new_page(scripted.url)
+    send(page, "짧게")
+    finish(page)
+    page.wait_for_selector(".contact")
+    assert page.inner_text(".contact") == "평일 9~18시 사람에게 문의하기"
+    assert page.get_attribute(".contact a", "href") == "tel:1588-0000"
+    scripted.page = {
+        "contact_url": "javascript:alert(1)",
+        "contact_text": "전화 주세요",
+        "contact_always": True,
+    }
+    other = new_page(scripted.url)
+    send(other, "짧게")
+    finish(other)
+    other.wait_for_selector(".contact")
+    assert other.locator(".contact a").count() == 0
+
+
+def test_nobody_is_offered_below_an_answer_unless_asked_for(
+    new_page: NewPage, scripted: ScriptedServer
+) -> None:
+    scripted.page = {"contact_url": "https://help.example"}
+    page = new_page(scripted.url)
+    with page.expect_response("**/page.json"):
+        send(page, "짧게")
+    finish(page)
+    assert page.locator(".contact").count() == 0

@@ -9,7 +9,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.errors import InvalidRequest, NotFound
-from api.history.export import csv_lines, jsonl_lines
+from api.history.edits import Edits
+from api.history.export import corrected, csv_lines, jsonl_lines
 from api.history.rating import rate_turn, readable_turn
 from api.history.store import Rating, Reason, TurnFilter
 from api.text import RequestBody
@@ -84,7 +85,8 @@ async def export(
     lines = csv_lines if format == "csv" else jsonl_lines
     headers = {"Content-Disposition": f'attachment; filename="turns.{format}"', "Cache-Control": "no-store"}
     kind = "text/csv; charset=utf-8" if format == "csv" else "application/x-ndjson"
-    return StreamingResponse(lines(history.every(chosen)), media_type=kind, headers=headers)
+    rows = corrected(history.every(chosen), await Edits(history.engine).corrections())
+    return StreamingResponse(lines(rows), media_type=kind, headers=headers)
 
 
 @router.get("/history/turns/{turn_id}")

@@ -3,6 +3,7 @@
  * `apply(event)` is all it needs, live or replayed. Knows no HTTP and no other turn.
  */
 
+import { contactLine } from "./contact.js";
 import { announce, calm, h, icon, timeOf } from "./dom.js";
 import { Rating } from "./rating.js";
 import { SourceList } from "./sources.js";
@@ -122,6 +123,15 @@ export class TurnView {
     if (rating) tools.append(rating.buttons);
     this.foot.replaceChildren(tools, ...(rating ? [rating.panel] : []), this.sources.panel, ...this.#followUps());
     if (!quiet) this.#readOut(stopped);
+    this.#offerPerson(verdict === "not_found" || data.intent === "person");
+  }
+
+  async #offerPerson(lost) {
+    const line = await contactLine(lost);
+    if (!line) return;
+    const follows = this.foot.querySelector(".follows");
+    if (follows) follows.before(line);
+    else this.foot.append(line);
   }
 
   #end() {
