@@ -225,8 +225,9 @@ def _card(trained: Mapping[str, Trained], gate: Mapping[str, Any], about: Mappin
         text += [
             f"## {name}",
             "",
-            f"문턱: answered >= {t.answered:.2f}, unsure >= {t.unsure:.2f}, injection >= {t.injection:.2f}, "
-            f"off_topic / unanswerable >= {t.off_topic:.2f}",
+            f"문턱: 첫 FAQ가 답일 확률 >= {t.answered:.2f}이고 in_scope >= {t.answerable:.2f}이면 answered, "
+            f"off_topic >= {t.off_topic:.2f}이면 off_topic, in_scope >= {t.unsure:.2f}이면 unsure, "
+            f"injection >= {t.injection:.2f}이면 거절",
             "",
             f"| 분류 | 줄 수 | {' | '.join(VERDICTS)} | 다른 FAQ로 답함 |",
             f"|---|---{'|---' * len(VERDICTS)}|---|",
