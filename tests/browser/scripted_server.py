@@ -94,7 +94,7 @@ class ScriptedServer(ThreadingHTTPServer):
         self.asked: list[dict[str, Any]] = []
         self.resumed: list[str | None] = []
         self.providers = [{"name": "extractive", "model": "extractive", "healthy": True}]
-        self.page: dict[str, Any] = {}
+        self.page: dict[str, Any] = {"providers": True}
         self.ratings: dict[str, dict[str, Any]] = {}
         self.api_key: str | None = None
         self.key_delay = 0.0

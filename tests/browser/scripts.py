@@ -73,6 +73,18 @@ FAQ = {
     "categories": ["가입"],
     "related": ["가입 심사는 얼마나 걸리나요?", "가입할 때 내는 서류를 알려 주세요."],
 }
+MARKDOWN = """## 수수료
+| 구분 | 수수료 |
+|---|:---:|
+| 영세 | **1.98%** [1] |
+| 일반 | 3.63% [1] |
+
+*참고*로 `settle` 메뉴를 보세요. [도움말](https://help.example/fee)에 있습니다. [1]
+```
+<script>alert(1)</script>
+a * b * c
+```
+3*4*5는 곱셈입니다. [위험](javascript:alert(1))"""
 REFUSAL = "저는 스마트 스토어 FAQ를 위한 챗봇입니다. 스마트 스토어에 대한 질문을 부탁드립니다."
 
 
@@ -175,6 +187,11 @@ def script_for(question: str) -> Script:
         Step("question.rewritten", {"standalone": "미성년 판매자의 가입 서류는 무엇인가요?"}),
         *answered(SHORT, 0.01),
     )
+    choose = (
+        *deltas("혹시 아래 질문인가요?", 0.005),
+        Step("suggestions", {"suggestions": SUGGESTIONS, "kind": "choices"}),
+        completed("혹시 아래 질문인가요?", "unsure", ()),
+    )
     markup = "<img src=x onerror=alert(1)> **굵게** [1] [7] https://example.com/a?b=1 <b>끝</b>"
     scripts = {
         "자세히": Script(answered(LONG, 0.02, 6)),
@@ -187,6 +204,11 @@ def script_for(question: str) -> Script:
         "바쁨": Script(problem=(429, busy)),
         "거절": Script(problem=(422, bad)),
         "서류": Script(rewritten),
+        "모호한": Script(choose),
+        "없는 답": Script(
+            (*deltas("찾지 못했습니다.", 0.005), completed("찾지 못했습니다.", "not_found", ()))
+        ),
+        "수수료 표": Script(answered(MARKDOWN, 0.003, 5)),
         "마크업": Script(
             (Step("sources", {"sources": SOURCES}), *deltas(markup, 0.005, 1), completed(markup))
         ),

@@ -44,6 +44,8 @@ const json = async (path) => (await request(path, { headers: { Accept: "applicat
 
 export const getSession = (id) => json(`sessions/${encodeURIComponent(id)}`);
 export const getFaq = (id) => json(`faqs/${encodeURIComponent(id)}`);
+export const getPage = () => json("page.json");
+export const deleteSession = (id) => request(`sessions/${encodeURIComponent(id)}`, { method: "DELETE" });
 export const getProviders = () => json("providers");
 export const stopTurn = (id) => request(`chat/turns/${encodeURIComponent(id)}`, { method: "DELETE" });
 

@@ -4,16 +4,11 @@ import { getSession, Problem } from "./api.js";
 import { Composer } from "./composer.js";
 import { $, announce, calm, h, touch } from "./dom.js";
 import { Job } from "./job.js";
+import { loadPage } from "./page.js";
+import { PastList, remember } from "./past.js";
 import { ProviderChoice } from "./providers.js";
 import { saved } from "./state.js";
-import { TurnView } from "./turn.js";
-
-const EXAMPLES = [
-  "미성년자도 판매자가 될 수 있나요?",
-  "대표 이미지는 몇 픽셀로 만들면 되나요?",
-  "구매확정이 되면 정산은 언제 되나요?",
-  "반품 요청이 오면 무엇부터 하나요?",
-];
+import { copyText, TurnView } from "./turn.js";
 
 const scroller = $("scroller");
 const log = $("log");
@@ -49,6 +44,7 @@ async function run(pending, view) {
   composer.busy = false;
   view.lost = end === "lost";
   providers.refresh();
+  if (saved.sessionId) remember(saved.sessionId, view.question);
   onScroll();
   if (current.refusedWith === 401) askForKey(() => retry(view));
 }
@@ -80,6 +76,24 @@ function startOver() {
   showEmpty();
   composer.focus();
   announce("새 대화를 시작합니다.");
+}
+
+/** Opens a conversation of the list. */
+function openPast(id) {
+  if (id === saved.sessionId) return;
+  startOver();
+  saved.sessionId = id;
+  restore();
+}
+
+/** The conversation as text, to be sent to somebody. */
+async function share() {
+  const text = [...log.querySelectorAll(".turn")].map((turn) => turn.dataset.text ?? "").filter(Boolean).join("\n\n");
+  if (!text) return announce("아직 나눈 대화가 없습니다.");
+  try {
+    if (touch() && navigator.share) await navigator.share({ text });
+    else announce(await copyText(text) ? "대화를 복사했습니다." : "대화를 복사하지 못했습니다.");
+  } catch { /* the seller thought better of it */ }
 }
 
 function showEmpty() {
@@ -161,11 +175,16 @@ function fitKeyboard() {
   }
 }
 
-$("examples").append(...EXAMPLES.map((text) => h("li", {}, h("button", { class: "example", type: "button", onclick: () => ask(text) }, text))));
 $("new").addEventListener("click", startOver);
 $("jump").addEventListener("click", () => scroller.scrollTo({ top: scroller.scrollHeight, behavior: calm() ? "auto" : "smooth" }));
 scroller.addEventListener("scroll", onScroll, { passive: true });
 new ResizeObserver(onScroll).observe(log);
 fitKeyboard();
-providers.refresh().finally(restore);
+$("share").addEventListener("click", share);
+new PastList({ open: openPast, removed: (id) => id === saved.sessionId && startOver() });
+loadPage().then(async ({ examples, providers: shown }) => {
+  $("examples").append(...examples.map((text) => h("li", {}, h("button", { class: "example", type: "button", onclick: () => ask(text) }, text))));
+  providers.shown = shown;
+  await providers.refresh();
+}).finally(restore);
 if (!touch()) composer.focus();

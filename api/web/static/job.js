@@ -37,7 +37,7 @@ export class Job {
         }
       }
       attempt = this.pending.lastId > before ? 1 : attempt + 1;
-      this.view.reconnecting();
+      this.view.reconnecting(attempt);
       await pause(Math.min(FIRST_WAIT_MS * 2 ** (attempt - 1), LONGEST_WAIT_MS), this.#abort.signal);
       if (this.#abort.signal.aborted) return "left";
     }

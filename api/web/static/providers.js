@@ -12,6 +12,7 @@ const FRESH_MS = 15_000;
 export class ProviderChoice {
   #usable = [];
   #loadedAt = -Infinity;
+  shown = false; // the operator's words: only where the settings ask for them
 
   constructor() {
     this.select = $("provider");
@@ -20,7 +21,7 @@ export class ProviderChoice {
 
   /** Fills the list, unless it is still fresh. Without an answer the list stays as it is. */
   async refresh() {
-    if (performance.now() - this.#loadedAt < FRESH_MS) return;
+    if (!this.shown || performance.now() - this.#loadedAt < FRESH_MS) return;
     this.#loadedAt = performance.now();
     try {
       this.#fill(await getProviders());

@@ -10,9 +10,15 @@ const STEP = /^(\s*)(\d{1,2}[.)]|\(\d{1,2}\)|[①-⑳])\s+(.*)$/u;
 const BULLET = /^(\s*)([·•‧∙\-–*√▶])\s+(.*)$/u;
 const NOTE = /^\s*(?:※|!\s?(?=중요|주의))\s*(.*)$/u;
 const HEAD = /^\s*#{1,4}\s+(.*)$/u;
-const INLINE = /\[(\d{1,2}(?:\s*,\s*\d{1,2})*)\]|\*\*([^*\n]+)\*\*|(https?:\/\/[\w\-.~:/?#@!$&'()+,;=%]*[\w\-~/#=%])/gu;
+const ROW = /^\s*\|(.+)\|\s*$/u;
+const RULE = /^\s*\|?(?:\s*:?-{2,}:?\s*\|)+\s*(?::?-{2,}:?\s*)?$/u;
+const FENCE = /^\s*(?:```|~~~)/u;
+const INLINE = new RegExp([
+  /\[(\d{1,2}(?:\s*,\s*\d{1,2})*)\](?!\()/, /\*\*([^*\n]+)\*\*/, /`([^`\n]+)`/, /\[([^\]\n]{1,200})\]\((https?:\/\/[^\s)]+)\)/,
+  /(?<![\w*])\*(?=\S)([^*\n]{1,200})(?<=\S)\*(?![\w*])/, /(https?:\/\/[\w\-.~:/?#@!$&'()+,;=%]*[\w\-~/#=%])/,
+].map(({ source }) => source).join("|"), "gu");
 // A citation, a mark of emphasis or a list marker that may still be half of itself.
-const HALF = /(?:\[[\d, ]*|\*{1,2}|(?:^|\n)\s*(?:\d{1,2}[.)]?|\(\d{0,2}\)?|[①-⑳·•‧∙\-–*√▶※!#]+)\s*)$/u;
+const HALF = /(?:\[[\d, ]*|\[[^\]\n]{1,200}\]\([^)\s]*|\*{1,2}|(?:^|\n)\s*(?:\d{1,2}[.)]?|\(\d{0,2}\)?|[①-⑳·•‧∙\-–*√▶※!#]+)\s*)$/u;
 
 function lineOf(text) {
   let match;
@@ -40,11 +46,14 @@ export class RichText {
 
   /** Shows `text`; while it is not `final`, an unfinished marker at its end waits. */
   set(text, final = true) {
-    const lines = (final ? text : text.replace(HALF, "")).trimEnd().split("\n");
+    const lines = once((final ? text : text.replace(HALF, "")).trimEnd().split("\n"));
     let same = 0;
     while (same < lines.length && same < this.#lines.length && lines[same] === this.#lines[same]) same += 1;
     while (this.#nodes.length > same) this.#drop(this.#nodes.pop());
-    for (const line of lines.slice(same)) this.#nodes.push(this.#add(line));
+    for (let n = same; n < lines.length; n += 1) {
+      const fences = lines.slice(0, n).filter((line) => FENCE.test(line)).length;
+      this.#nodes.push(fences % 2 && !FENCE.test(lines[n]) ? this.#addCode(lines[n], FENCE.test(lines[n - 1])) : this.#add(lines[n]));
+    }
     this.#lines = lines;
   }
 
@@ -55,7 +64,9 @@ export class RichText {
   }
 
   #add(raw) {
-    if (!raw.trim()) return null;
+    if (!raw.trim() || FENCE.test(raw) || RULE.test(raw)) return null;
+    const row = ROW.exec(raw);
+    if (row) return this.#addRow(row[1].split("|"));
     const line = lineOf(raw);
     if (line.kind === "item") return this.#addItem(line);
     const node = line.kind === "note"
@@ -63,6 +74,23 @@ export class RichText {
       : h("p", { class: line.kind === "head" ? "head" : undefined }, ...this.#inline(line.text));
     this.#root.append(node);
     return node;
+  }
+
+  #addCode(text, first) {
+    let block = this.#root.lastElementChild;
+    if (first || block?.tagName !== "PRE") this.#root.append((block = h("pre", { tabindex: "0" })));
+    const line = h("code", {}, `${text}\n`);
+    block.append(line);
+    return line;
+  }
+
+  #addRow(cells) {
+    let table = this.#root.lastElementChild;
+    const head = table?.tagName !== "TABLE";
+    if (head) this.#root.append((table = h("table", {})));
+    const row = h("tr", {}, ...cells.map((cell) => h(head ? "th" : "td", head ? { scope: "col" } : {}, ...this.#inline(cell.trim()))));
+    table.append(row);
+    return row;
   }
 
   #addItem(line) {
@@ -84,12 +112,12 @@ export class RichText {
     const parts = [];
     let end = 0;
     for (const match of text.matchAll(INLINE)) {
-      const [whole, numbers, strong, url] = match;
+      const [whole, numbers, strong, code, words, target, slanted, url] = match;
       const citations = numbers && this.#citations(numbers);
       if (numbers && !citations) continue;
       const before = text.slice(end, match.index);
       if (citations) parts.push(...withLastWord(before, citations, parts));
-      else parts.push(before, strong ? h("strong", {}, strong) : link(url));
+      else parts.push(before, strong ? h("strong", {}, strong) : code ? h("code", {}, code) : words ? link(target, words) : slanted ? h("em", {}, slanted) : link(url));
       end = match.index + whole.length;
     }
     parts.push(text.slice(end));
@@ -102,7 +130,18 @@ export class RichText {
   }
 }
 
-const link = (url) => h("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, url);
+const link = (url, text = url) => h("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, text);
+
+const CITED = /((?:\s*\[\d{1,2}(?:\s*,\s*\d{1,2})*\])+)\s*$/u;
+
+/** Lines in a row that cite the same say so once, at the last of them. */
+function once(lines) {
+  const cited = (line) => CITED.exec(line ?? "")?.[1].replace(/\s/gu, "");
+  return lines.map((line, n) => {
+    const mine = cited(line);
+    return mine && mine === cited(lines.slice(n + 1).find((each) => each.trim())) ? line.replace(CITED, "") : line;
+  });
+}
 
 /** Ties citations to the word before them, so that none stands alone at the start of a line. */
 function withLastWord(before, citations, parts) {
@@ -115,5 +154,9 @@ function withLastWord(before, citations, parts) {
   return [text, h("span", { class: "cited" }, word, ...citations)];
 }
 
-/** The text without its citations, for the clipboard and for reading aloud. */
-export const withoutCitations = (text) => text.replace(/\s*\[\d{1,2}(?:\s*,\s*\d{1,2})*\]/gu, "");
+/** The text without citations and marks, for the clipboard and for reading aloud. */
+export const plainText = (text) => text
+  .replace(/\s*\[\d{1,2}(?:\s*,\s*\d{1,2})*\](?!\()/gu, "")
+  .replace(/\*\*([^*\n]+)\*\*|`([^`\n]+)`/gu, "$1$2")
+  .replace(/\[([^\]\n]+)\]\((https?:[^\s)]+)\)/gu, "$1 ($2)")
+  .replace(/^\s*#{1,4}\s+|^\s*(?:```|~~~).*\n?/gmu, "");

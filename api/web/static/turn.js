@@ -7,7 +7,7 @@ import { contactLine } from "./contact.js";
 import { announce, calm, h, icon, timeOf } from "./dom.js";
 import { Rating } from "./rating.js";
 import { SourceList } from "./sources.js";
-import { RichText, withoutCitations } from "./text.js";
+import { plainText, RichText } from "./text.js";
 
 export class TurnView {
   #text = "";
@@ -70,7 +70,11 @@ export class TurnView {
     }
   }
 
-  reconnecting() { this.#say("연결이 끊겨 다시 잇고 있어요", true); }
+  reconnecting(attempt = 1) {
+    const long = attempt > 3;
+    const away = navigator.onLine ? "서버에 아직 연결되지 않아요. 계속 시도하고 있어요" : "지금은 오프라인이에요. 연결되면 이어서 답할게요";
+    this.#say(long ? away : "연결이 끊겨 다시 잇고 있어요", true);
+  }
 
   stopping() { this.#say("멈추고 있어요", true); }
 
@@ -112,6 +116,7 @@ export class TurnView {
     if (data.provider) this.#name(data.provider);
     this.#say(stopped ? "멈춘 답변" : data.truncated ? "끝까지 오지 못하고 끊긴 답변" : "");
     this.element.dataset.verdict = this.#verdict = verdict;
+    this.element.dataset.text = `Q. ${this.question}\n${plainText(this.#text)}`;
     const tools = h("div", { class: "tools-row" });
     if (this.sources.size && verdict !== "off_topic") {
       this.sources.show(citations, { standalone: this.#standalone, verdict });
@@ -159,7 +164,7 @@ export class TurnView {
     const label = h("span", {}, "복사");
     const button = h("button", { class: "chip", type: "button", "aria-label": "답변 복사" }, icon("copy"), label);
     button.addEventListener("click", async () => {
-      const copied = await copyText(withoutCitations(this.#text));
+      const copied = await copyText(plainText(this.#text));
       label.textContent = copied ? "복사됨" : "복사 실패";
       button.classList.toggle("ok", copied);
       announce(copied ? "답변을 복사했습니다." : "답변을 복사하지 못했습니다.");
@@ -183,7 +188,7 @@ export class TurnView {
     const count = this.#suggestions.length;
     const kind = this.#verdict === "unsure" ? "고를 수 있는" : "이어서 물어볼";
     const more = count ? ` ${kind} 질문이 ${count}개 있습니다.` : "";
-    announce(`${stopped ? "답변을 멈췄습니다. " : "답변: "}${withoutCitations(this.#text)}${more}`);
+    announce(`${stopped ? "답변을 멈췄습니다. " : "답변: "}${plainText(this.#text)}${more}`);
   }
 
   /** Brings the turn to the top of the view, with room below for the answer to grow into. */
@@ -193,7 +198,8 @@ export class TurnView {
   }
 }
 
-async function copyText(text) {
+/** Copies text; false where the browser refuses. */
+export async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
