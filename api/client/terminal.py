@@ -59,9 +59,9 @@ class Terminal:
             if line in ("/quit", "/exit"):
                 return
             if line:
-                await self._take(line)
+                await self.take(line)
 
-    async def _take(self, line: str) -> None:
+    async def take(self, line: str) -> None:
         """Carries out a command, a follow-up's number, or a question."""
         word, _, rest = line.partition(" ")
         if word == "/new":
