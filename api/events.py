@@ -114,6 +114,7 @@ class TurnCompleted(_Event):
             `off_topic`), or to speak to a `person` (`not_found`).
         citations: passage numbers the answer cites.
         dropped_citations: citations removed because no such passage was given.
+        ungrounded: sentences of a model that hold a figure or a menu of no FAQ they cite.
         timings_ms: duration of each step in milliseconds.
         index: fingerprint of the index that was searched.
         finish_reason: why the answer ended.
@@ -126,6 +127,7 @@ class TurnCompleted(_Event):
     intent: Intent = "question"
     citations: tuple[int, ...] = ()
     dropped_citations: int = 0
+    ungrounded: tuple[str, ...] = ()
     usage: Usage = Usage()
     timings_ms: dict[str, float] = {}
     index: str = ""

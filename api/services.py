@@ -175,6 +175,7 @@ async def open_engine(
                 system=load_system_prompt(),
                 passages=settings.conversation.passages,
                 max_answer_tokens=settings.conversation.max_answer_tokens,
+                drop_ungrounded=settings.conversation.ungrounded == "drop",
             )
             try:
                 yield Engine(searcher, conversation)

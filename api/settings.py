@@ -174,6 +174,9 @@ class ConversationSettings(_Section):
         3.0, ge=0, description="how long an LLM may take to read a follow-up; 0 leaves it to the rule"
     )
     mask_personal_data: bool = Field(True, description="mask before text leaves for a third party")
+    ungrounded: Literal["flag", "drop"] = Field(
+        "flag", description="a model's sentences with figures or menus that no cited FAQ holds"
+    )
 
 
 class Endpoint(_Section):

@@ -19,6 +19,7 @@ from api.conversation.bounds import AnswerBounds
 from api.conversation.citations import CitationFilter
 from api.conversation.context import ContextResolver, Resolution
 from api.conversation.followups import FollowUps, choices
+from api.conversation.grounding import GroundingCheck
 from api.conversation.lanes import ReadingLanes
 from api.conversation.languages import Language, language_of, notice
 from api.conversation.memory import Memory
@@ -60,6 +61,7 @@ class _Draft:
     provider: str
     intent: Intent = "question"
     citations: CitationFilter | None = None
+    grounding: GroundingCheck = field(default_factory=lambda: GroundingCheck(()))
     usage: Usage = Usage()
     finish: FinishReason = "stop"
     language: Language = "ko"
@@ -93,6 +95,7 @@ class Conversation:
         system: the instructions of the grounded prompt.
         passages: how many FAQs the prompt holds.
         max_answer_tokens: bound on an answer, in tokens.
+        drop_ungrounded: leave out a model's sentences whose figures or menus no cited FAQ holds.
 
     Attributes:
         lanes: where questions are read.
@@ -109,11 +112,13 @@ class Conversation:
         system: str,
         passages: int = 4,
         max_answer_tokens: int = 700,
+        drop_ungrounded: bool = False,
     ) -> None:
         self.lanes = ReadingLanes()
         self._context, self._scope, self._followups = context, scope, followups
         self.providers, self._rewriter = providers, rewriter
         self._system, self._passages, self._max_tokens = system, passages, max_answer_tokens
+        self._drop_ungrounded = drop_ungrounded
 
     async def answer(self, request: TurnRequest, memory: Memory) -> AsyncGenerator[TurnEvent]:
         """Yields the events of one turn, `turn.started` first and `turn.completed` last.
@@ -243,23 +248,29 @@ class Conversation:
             session=request.session_id,
         )
         draft.citations, fixed = CitationFilter(len(prompt.passages)), FixedSentence()
-        bounds = self._bounds(draft.provider, request)
+        draft.grounding, bounds = (
+            self._grounding(draft.provider, prompt),
+            self._bounds(draft.provider, request),
+        )
         async with aclosing(self.providers.stream(draft.provider, prompt, options)) as stream:
             async for item in stream:
                 match item:
                     case Switched(from_=old, to=new, reason=reason, silent=silent):
                         draft.provider, draft.finish = new, "stop"
                         draft.citations, fixed = CitationFilter(len(prompt.passages)), FixedSentence()
-                        bounds = self._bounds(new, request)
+                        draft.grounding, bounds = self._grounding(new, prompt), self._bounds(new, request)
                         if not silent:
                             yield ProviderSwitched(from_=old, to=new, reason=reason)
                     case Chunk(text=text, usage=usage, finish=finish):
                         draft.usage, draft.finish = usage or draft.usage, finish or draft.finish
-                        if shown := bounds.feed(fixed.feed(draft.citations.feed(text))):
+                        if shown := bounds.feed(draft.grounding.feed(fixed.feed(draft.citations.feed(text)))):
                             yield Delta(text=shown)
                         if bounds.ended:
                             break
-        held = fixed.feed(draft.citations.flush()) + fixed.flush()
+        held = (
+            draft.grounding.feed(fixed.feed(draft.citations.flush()) + fixed.flush())
+            + draft.grounding.flush()
+        )
         if rest := bounds.feed(held) + bounds.flush():
             yield Delta(text=rest)
         if fixed.verdict:
@@ -269,6 +280,11 @@ class Conversation:
             draft.verdict = "unsure"
         if bounds.ended:
             draft.finish = "length" if bounds.truncated else "stop"
+
+    def _grounding(self, provider: str, prompt: GroundedPrompt) -> GroundingCheck:
+        """Holds a model's sentences against the FAQ; quotations of the FAQ itself need no check."""
+        passages = prompt.passages if self.providers.get(provider).llm else ()
+        return GroundingCheck(passages, drop=self._drop_ungrounded)
 
     def _bounds(self, provider: str, request: TurnRequest) -> AnswerBounds:
         """Where this provider's answer ends; a model counts its own tokens."""
@@ -296,6 +312,7 @@ class Conversation:
             intent=draft.intent,
             citations=tuple(draft.citations.cited) if draft.citations and answered else (),
             dropped_citations=draft.citations.dropped if draft.citations else 0,
+            ungrounded=tuple(draft.grounding.ungrounded),
             usage=draft.usage,
             timings_ms=draft.timings_ms,
             index=resolution.result.fingerprint,

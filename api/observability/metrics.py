@@ -58,6 +58,10 @@ class Metrics:
         )  # fmt: skip
         self.tokens = Counter("smartstore_tokens", "Tokens used", ("provider", "kind"), registry=registry)
         self.cost = Counter("smartstore_cost_usd", "Cost in US dollars", ("provider",), registry=registry)
+        self.ungrounded = Counter(
+            "smartstore_ungrounded_sentences", "Sentences that no cited FAQ supports", ("provider",),
+            registry=registry,
+        )  # fmt: skip
         self.cache_hits = Counter("smartstore_answer_cache_hits", "Answers from the cache", registry=registry)
         # Finding a labelled child costs more than counting with it.
         self._requests = lru_cache(_CHILDREN)(self.http_requests.labels)
@@ -102,5 +106,7 @@ class Metrics:
             else:
                 self.steps.labels(step).observe(ms / 1000)
         self.used(event.provider, event.usage)
+        if event.ungrounded:
+            self.ungrounded.labels(event.provider).inc(len(event.ungrounded))
         if event.cached:
             self.cache_hits.inc()

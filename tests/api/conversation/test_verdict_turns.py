@@ -152,3 +152,10 @@ async def test_a_model_gives_the_verdict_that_its_words_are(
     assert offered.kind == ("choices" if verdict == "unsure" else "follow_ups")
     assert isinstance(events[-1], TurnCompleted)
     assert (events[-1].verdict, events[-1].citations) == (verdict, ())
+
+
+async def test_a_figure_that_no_cited_faq_holds_is_told(searcher: Searcher) -> None:
+    async with _model(searcher, "만 19세부터 됩니다. [1] 수수료는 98.7%입니다. [1]") as conversation:
+        events = await _events(conversation, QUESTION, "small")
+    assert isinstance(events[-1], TurnCompleted)
+    assert "수수료는 98.7%입니다." in events[-1].ungrounded
