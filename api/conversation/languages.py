@@ -51,6 +51,11 @@ def language_of(text: str) -> Language:
     return "ko"
 
 
+def holds_korean(text: str) -> bool:
+    """Whether there is any Hangul in the text."""
+    return _HANGUL.search(text) is not None
+
+
 def notice(language: Language) -> str:
     """What a question in this language is told: in English where it is neither Japanese nor Chinese."""
     return _NOTICES.get(language, _NOTICES["en"])

@@ -13,7 +13,7 @@ from contextlib import aclosing
 
 import structlog
 
-from api.conversation.languages import language_of
+from api.conversation.languages import holds_korean
 from api.errors import ProviderError
 from api.providers.base import GenerationOptions
 from api.providers.choice import Providers
@@ -55,7 +55,7 @@ class QuestionRewriter:
     ) -> str | None:
         """Returns the question in Korean and standalone, or None as `rewrite`."""
         korean = await self._ask(self._translating, provider, question, history, session)
-        return korean if korean and language_of(korean) == "ko" else None
+        return korean if korean and holds_korean(korean) else None
 
     async def _ask(
         self, system: str, provider: str, question: str, history: Sequence[Exchange], session: str
