@@ -68,6 +68,8 @@ class LiteServer:
 
         # Its own warnings about every refused call would end up in the user's terminal.
         logging.getLogger("milvus_lite").setLevel(logging.ERROR)
+        # gRPC logs a trace for what the client asks and Lite does not know, at every opening.
+        logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
         deadline = time.monotonic() + wait_s
         while True:
             try:
