@@ -27,7 +27,7 @@ from api.history.edits import Edits
 from api.history.opening import open_history, open_outbox, write_behind
 from api.history.outbox import Outbox
 from api.history.store import History
-from api.indexing.build import embedder_of
+from api.indexing.build import embedder_of, reranker_of
 from api.indexing.curation import Curation
 from api.indexing.edited import expected_corpus
 from api.indexing.refresh import refresh_index
@@ -40,7 +40,7 @@ from api.observability.queue_watch import watch_queues
 from api.observability.tracing import open_tracing, trace_turn
 from api.providers.choice import Providers
 from api.providers.factory import open_providers
-from api.settings import RerankerSettings, Settings
+from api.settings import Settings
 from api.state.broker import Broker, open_broker
 from api.state.connection import State, open_state
 from api.turns.answering import Answering, Observer
@@ -58,7 +58,6 @@ from api.web.sse import NumberedEvent
 from retrieval.index.opening import open_index
 from retrieval.index.rows import fingerprint
 from retrieval.prompt import load_system_prompt
-from retrieval.ranking.cross_encoder import CrossEncoder
 from retrieval.ranking.ranker import Ranker
 from retrieval.scope.classifier import ScopeClassifier
 from retrieval.search import Searcher
@@ -145,13 +144,7 @@ def open_searcher(settings: Settings, *, of_corpus: bool = False) -> Searcher:
         snapshot_max_faqs=settings.index.snapshot_max_faqs,
     )
     ranker = Ranker.load(embedder=embedder.name)
-    return Searcher(index, embedder, tokenizer, ranker, reranker=_reranker(settings.reranker))
-
-
-def _reranker(settings: RerankerSettings) -> CrossEncoder | None:
-    if not settings.model:
-        return None
-    return CrossEncoder(settings.model, device=settings.device, depth=settings.depth)
+    return Searcher(index, embedder, tokenizer, ranker, reranker=reranker_of(settings.reranker))
 
 
 @asynccontextmanager

@@ -7,14 +7,14 @@ how a ranker weighs, nor what is done with the hits. Blocking: call it off the e
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.embedders.base import Embedder
+from retrieval.embedders.base import Embedder, Embeddings
 from retrieval.index.base import FaqIndex, IndexQuery
 from retrieval.ranking.cross_encoder import CrossEncoder
 from retrieval.ranking.ranker import Hit, Ranker
@@ -22,6 +22,7 @@ from retrieval.tokenizer import KoreanTokenizer
 
 DEPTH = 50
 _MOST_READ = 1000
+_BATCH = 64
 _NO_LETTERS = re.compile(r"[\W_]+")
 
 
@@ -75,6 +76,11 @@ class Searcher:
         """The same search over another index."""
         return Searcher(index, self.embedder, self.tokenizer, self.ranker, reranker=self._reranker)
 
+    @property
+    def reranked_by(self) -> str:
+        """Name of the reranker, empty where there is none."""
+        return self._reranker.name if self._reranker else ""
+
     def search(self, text: str, *, limit: int = 10) -> SearchResult:
         """Finds the best `limit` FAQs for a question.
 
@@ -82,13 +88,24 @@ class Searcher:
             EmbedderError: the question could not be embedded.
             IndexUnavailable: the index does not answer.
         """
-        index = self.index  # one snapshot for the whole search, even if it is exchanged meanwhile
         started = perf_counter()
         # What an embedder would not read is not tokenised either.
-        read = text[:_MOST_READ]
-        embedded = self.embedder.embed_queries([read])
-        sparse = embedded.sparse[0] if embedded.sparse else None
-        query = IndexQuery(text, embedded.dense[0], self.tokenizer.tokens(read), sparse)
+        embedded = self.embedder.embed_queries([text[:_MOST_READ]])
+        return self._found(text, embedded, 0, limit=limit, started=started)
+
+    def search_all(self, texts: Sequence[str], *, limit: int) -> Iterator[SearchResult]:
+        """Searches many questions, embedded in batches; raises as `search` does."""
+        for start in range(0, len(texts), _BATCH):
+            batch = texts[start : start + _BATCH]
+            embedded = self.embedder.embed_queries([text[:_MOST_READ] for text in batch])
+            for n, text in enumerate(batch):
+                yield self._found(text, embedded, n, limit=limit, started=perf_counter())
+
+    def _found(self, text: str, embedded: Embeddings, n: int, *, limit: int, started: float) -> SearchResult:
+        """What the `n`-th of some embedded questions finds."""
+        index = self.index  # one snapshot for the whole search, even if it is exchanged meanwhile
+        sparse = embedded.sparse[n] if embedded.sparse else None
+        query = IndexQuery(text, embedded.dense[n], self.tokenizer.tokens(text[:_MOST_READ]), sparse)
         ready = perf_counter()
         candidates = index.candidates(query, limit=max(limit, DEPTH))
         found = perf_counter()
@@ -100,7 +117,7 @@ class Searcher:
             "search": (found - ready) * 1e3,
             "rank": (ended - found) * 1e3,
         }
-        plain = None if embedded.plain is None else embedded.plain[0]
+        plain = None if embedded.plain is None else embedded.plain[n]
         rarity = index.rarity(query.tokens)
         return SearchResult(text, hits, query.dense, query.tokens, timings, index.fingerprint, plain, rarity)
 

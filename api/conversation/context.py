@@ -16,9 +16,9 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from api.conversation.memory import Memory, RememberedTurn
-from api.conversation.offers import offer_text
 from retrieval.corpus.faq import Faq
 from retrieval.index.base import LEGS, IndexQuery
+from retrieval.offers.wording import offer_text
 from retrieval.ranking.ranker import Hit
 from retrieval.scope.classifier import ScopeClassifier
 from retrieval.scope.dependence import (

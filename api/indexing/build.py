@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 from api.indexing.edited import edited_corpus
-from api.settings import Settings
+from api.settings import RerankerSettings, Settings
 from retrieval.corpus.faq import Corpus
 from retrieval.embedders.base import Embedder
 from retrieval.embedders.factory import open_embedder
 from retrieval.embedders.remembered import remembered
 from retrieval.index.build import BuildReport, build_index
+from retrieval.index.opening import note_offers, open_index
 from retrieval.index.prepare import Progress
+from retrieval.offers.find import find_offers, offers_version
+from retrieval.ranking.cross_encoder import CrossEncoder
+from retrieval.ranking.ranker import Ranker
+from retrieval.scope.classifier import ScopeClassifier
+from retrieval.search import Searcher
 from retrieval.tokenizer import KoreanTokenizer
 
 
@@ -61,4 +68,33 @@ def build_from_settings(
             progress=progress,
             token=settings.index.token.get_secret_value(),
         )
+        _look_up_titles(settings, corpus, report, embedder, progress)
     return corpus, report
+
+
+def _look_up_titles(
+    settings: Settings, corpus: Corpus, report: BuildReport, embedder: Embedder, progress: Progress
+) -> None:
+    """Stores with the build what its titles find, unless that is known.
+
+    After the build is in service: until then follow-ups are searched in each turn. Above the snapshot's size
+    they always are, as a search for each of a million titles would take hours.
+    """
+    info, token = report.info, settings.index.token.get_secret_value()
+    if info.base or info.faqs > settings.index.snapshot_max_faqs:
+        return
+    tokenizer = KoreanTokenizer()
+    index = open_index(settings.index_uri, token=token, embedder=info.embedder, tokenizer=info.tokenizer)
+    ranker = Ranker.load(embedder=info.embedder)
+    searcher = Searcher(index, embedder, tokenizer, ranker, reranker=reranker_of(settings.reranker))
+    scope = ScopeClassifier.load()
+    if index.offers is None or index.offers.version != offers_version(searcher, scope):
+        offers = find_offers(searcher, scope, corpus.faqs, partial(progress, "titles"))
+        note_offers(settings.index_uri, info, offers, token=token)
+
+
+def reranker_of(settings: RerankerSettings) -> CrossEncoder | None:
+    """The reranker that the settings name, if they name one."""
+    if not settings.model:
+        return None
+    return CrossEncoder(settings.model, device=settings.device, depth=settings.depth)

@@ -18,7 +18,7 @@ from api.state.channels import Listener
 from api.state.connection import State
 from retrieval.errors import RetrievalError
 from retrieval.index.base import FaqIndex
-from retrieval.index.opening import current_fingerprint, open_index
+from retrieval.index.opening import current_fingerprint, known_offers, open_index
 from retrieval.search import Searcher
 
 log = structlog.get_logger(__name__)
@@ -87,6 +87,9 @@ def refresh(searcher: Searcher, settings: Settings) -> FaqIndex | None:
     token = settings.index.token.get_secret_value()
     fingerprint = current_fingerprint(settings.index_uri, token=token)
     if fingerprint in (None, searcher.index.fingerprint):
+        if searcher.index.offers is None:
+            # A build is in service before its titles have been looked up.
+            searcher.index.offers = known_offers(settings.index_uri, searcher.index, token=token)
         return None
     old = searcher.index
     searcher.index = open_index(

@@ -16,6 +16,8 @@ from retrieval.index.base import IndexQuery, Leg, Sign
 from retrieval.index.memory import MemoryIndex
 from retrieval.index.rows import IndexRows
 
+_ALIKE = 32
+
 
 class PatchedIndex(MemoryIndex):
     """`base` without `removed`, with the FAQs of `rows`."""
@@ -38,6 +40,11 @@ class PatchedIndex(MemoryIndex):
         self._order = np.array(sorted(range(len(faqs)), key=lambda n: faqs[n].id), np.int64)
         self._list = [faqs[n] for n in self._order]
         self._faqs = {faq.id: faq for faq in self._list}
+        self.offers = None
+        if base.offers is not None:
+            # What is put in may now be found first by titles like it: those are searched again, in a turn.
+            titles = rows.dense[[view == "question" for view in rows.views]]
+            self.offers = base.offers.without(removed, base.nearest_titles(titles, _ALIKE))
 
     def leg_scores(self, query: IndexQuery) -> dict[Leg, NDArray[np.float32]]:
         """Every leg's `(faqs,)` scores, FAQs in the order of their ids."""

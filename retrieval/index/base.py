@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.corpus.faq import Faq
+from retrieval.offers.known import Offers
 
 View = Literal["question", "answer", "expansion"]
 VIEWS: tuple[View, ...] = ("question", "answer", "expansion")
@@ -69,9 +70,13 @@ class Candidate:
 
 
 class FaqIndex(Protocol):
-    """Finds candidate FAQs; blocking, thread-safe."""
+    """Finds candidate FAQs; blocking, thread-safe.
+
+    `offers` is what the build knows of its titles; None where it has not looked them up (yet).
+    """
 
     fingerprint: str
+    offers: Offers | None
 
     def candidates(self, query: IndexQuery, *, limit: int) -> list[Candidate]:
         """The union of each leg's best `limit` FAQs. Raises `IndexUnavailable`."""

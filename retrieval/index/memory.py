@@ -18,6 +18,7 @@ from retrieval.index.base import LEGS, SIGNS, VIEWS, Candidate, IndexQuery, Leg,
 from retrieval.index.bm25 import Bm25Statistics, Postings
 from retrieval.index.rows import IndexRows
 from retrieval.index.signs import SignReader, blocks, blockwise
+from retrieval.offers.known import Offers
 
 _VIEWS_OF: dict[View, tuple[Leg, Leg]] = {
     "question": ("dense_question", "lexical_question"),
@@ -42,6 +43,7 @@ class MemoryIndex:
             statistics: of the whole corpus, where `rows` is only a part of it.
         """
         self.fingerprint = fingerprint
+        self.offers: Offers | None = None
         self._faqs = dict(sorted(rows.faqs.items()))
         self._list = list(self._faqs.values())
         position = {id: n for n, id in enumerate(self._faqs)}
@@ -110,6 +112,14 @@ class MemoryIndex:
     def signs(self, query: IndexQuery) -> dict[Sign, NDArray[np.float32]]:
         """Every sign's `(faqs,)` values, FAQs in the order of their ids."""
         return self._signs.read(query)
+
+    def nearest_titles(self, vectors: NDArray[np.float32], limit: int) -> set[str]:
+        """Ids of the `limit` FAQs whose titles mean most nearly what each of `(n, dim)` vectors does."""
+        near: set[str] = set()
+        for vector in vectors:
+            titles = self._spans["question"].best(blockwise(self._blocks, vector), _LOWEST)
+            near.update(self._list[n].id for n in _best(titles, limit, _LOWEST))
+        return near
 
     def faqs(self) -> Sequence[Faq]:
         """Every FAQ, in the order of ids (the order of `leg_scores`)."""

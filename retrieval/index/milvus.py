@@ -34,6 +34,7 @@ class MilvusIndex:
         """
         self._store, self._info = store, info
         self.fingerprint = info.fingerprint
+        self.offers = None if info.base else store.offers(info.fingerprint)
         self._collection = collection_name(info.base or info.fingerprint)
         self._removed = info.removed_ids
         # What a patch puts in is small, and searched here.

@@ -22,6 +22,7 @@ from retrieval.errors import IndexMissing, IndexUnavailable
 from retrieval.index import milvus_schema as schema
 from retrieval.index.bm25 import Bm25Statistics
 from retrieval.index.rows import BuildInfo
+from retrieval.offers.known import Offers
 
 _INSERT = 500
 _READ = 2_000
@@ -214,9 +215,7 @@ class MilvusStore:
 
     def finish(self, info: BuildInfo, statistics: Bm25Statistics) -> None:
         """Writes the record of a build: from now on it may be served."""
-        text = statistics.to_json()
-        pieces = [text[i : i + _PIECE_CHARS] for i in range(0, len(text), _PIECE_CHARS)]
-        records = [_record(info.fingerprint, "terms", n, piece) for n, piece in enumerate(pieces)]
+        records = _records(info.fingerprint, "terms", statistics.to_json())
         records.append(_record(info.fingerprint, "info", 0, json.dumps(asdict(info), ensure_ascii=False)))
         with failures(self.uri):
             if not self.client.has_collection(schema.BUILDS):
@@ -232,12 +231,40 @@ class MilvusStore:
 
     def statistics(self, fingerprint: str) -> Bm25Statistics:
         """BM25 statistics of a build."""
-        expr = f'kind == "terms" and fingerprint == "{fingerprint}"'
+        return Bm25Statistics.from_json(self._joined(fingerprint, "terms"))
+
+    def note_offers(self, fingerprint: str, offers: Offers) -> None:
+        """Stores with a finished build what its titles find."""
+        expr = f'kind == "offers" and fingerprint == "{fingerprint}"'
+        records = _records(fingerprint, "offers", offers.to_json())
+        with failures(self.uri):
+            self.client.delete(schema.BUILDS, filter=expr)
+            for start in range(0, len(records), _INSERT):
+                self.client.insert(schema.BUILDS, records[start : start + _INSERT])
+            self.client.flush(schema.BUILDS)
+
+    def offers(self, fingerprint: str) -> Offers | None:
+        """What the titles of a build find; None where that is not known (yet)."""
+        text = self._joined(fingerprint, "offers")
+        return Offers.from_json(text) if text else None
+
+    def _joined(self, fingerprint: str, kind: str) -> str:
+        """A text that is stored in pieces, read a page at a time: a server bounds what one reply may hold."""
+        pieces: list[dict[str, Any]] = []
         with failures(self.uri):
             self.client.load_collection(schema.BUILDS)
-            rows = self._query(schema.BUILDS, expr, ["piece", "payload"])
-        rows.sort(key=lambda row: int(row["piece"]))
-        return Bm25Statistics.from_json("".join(row["payload"] for row in rows))
+            while True:
+                start = len(pieces)
+                expr = (
+                    f'kind == "{kind}" and fingerprint == "{fingerprint}" '
+                    f"and piece >= {start} and piece < {start + _INSERT}"
+                )
+                page = self._query(schema.BUILDS, expr, ["piece", "payload"])
+                pieces += page
+                if len(page) < _INSERT:
+                    break
+        pieces.sort(key=lambda row: int(row["piece"]))
+        return "".join(row["payload"] for row in pieces)
 
     def activate(self, fingerprint: str) -> None:
         """Moves the alias to a finished build; readers see the old one or the new one, nothing else."""
@@ -280,6 +307,11 @@ class MilvusStore:
             collection, expr, list(fields), consistency_level="Strong"
         )
         return found
+
+
+def _records(fingerprint: str, kind: str, text: str) -> list[dict[str, Any]]:
+    pieces = [text[i : i + _PIECE_CHARS] for i in range(0, len(text), _PIECE_CHARS)]
+    return [_record(fingerprint, kind, n, piece) for n, piece in enumerate(pieces)]
 
 
 def _record(fingerprint: str, kind: str, piece: int, payload: str) -> dict[str, Any]:

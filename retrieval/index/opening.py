@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 from retrieval.edits.patched import PatchedIndex
 from retrieval.errors import IndexMissing
@@ -16,7 +17,15 @@ from retrieval.index.memory import MemoryIndex
 from retrieval.index.milvus import MilvusIndex, read_rows
 from retrieval.index.milvus_store import MilvusStore, local_path
 from retrieval.index.rows import BuildInfo, IndexRows
-from retrieval.index.snapshot import read_current, read_snapshot, write_current, write_snapshot
+from retrieval.index.snapshot import (
+    read_current,
+    read_offers,
+    read_snapshot,
+    write_current,
+    write_offers,
+    write_snapshot,
+)
+from retrieval.offers.known import Offers
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +96,8 @@ def open_index(
         wanted = [info] if _base_in(loaded, info) or not info.base else [info, _base_info(info)]
         read = [rows for each in wanted if (rows := read_snapshot(path, each))]
         if len(read) == len(wanted):
-            return _in_memory(info, read[0], *read[1:], loaded=loaded)
+            offers = read_offers(path, info.base or info.fingerprint)
+            return _in_memory(info, offers, read[0], *read[1:], loaded=loaded)
     store = MilvusStore(uri, token=token)
     try:
         info = store.build()
@@ -96,31 +106,75 @@ def open_index(
             return MilvusIndex(store, info)
         rows = read_rows(store, info)
         base = read_rows(store, _base_info(info)) if info.base else None
+        offers = store.offers(info.base or info.fingerprint)
     except BaseException:
         store.close()
         raise
     store.close()
     if path is not None:
-        try:
-            write_snapshot(path, rows, info)
-            if base is not None:
-                write_snapshot(path, base, _base_info(info))
-            write_current(path, info)
-        except OSError as exc:
-            _log.warning("no snapshot beside %s, the next start takes longer: %s", path, exc)
-    return _in_memory(info, rows, base, loaded=loaded)
+        _keep(path, info, rows, base, offers)
+    return _in_memory(info, offers, rows, base, loaded=loaded)
+
+
+def _keep(
+    path: Path, info: BuildInfo, rows: IndexRows, base: IndexRows | None, offers: Offers | None
+) -> None:
+    """Lays beside a local store what the next start needs, if it can."""
+    try:
+        write_snapshot(path, rows, info)
+        if base is not None:
+            write_snapshot(path, base, _base_info(info))
+        if offers is not None:
+            write_offers(path, info.base or info.fingerprint, offers)
+        write_current(path, info)
+    except OSError as exc:
+        _log.warning("no snapshot beside %s, the next start takes longer: %s", path, exc)
+
+
+def known_offers(uri: str, index: FaqIndex, *, token: str = "") -> Offers | None:
+    """What the titles of the build `index` find, where that has become known since it was opened.
+
+    Raises:
+        IndexUnavailable: the store does not answer.
+    """
+    path = local_path(uri)
+    if path is not None:
+        return read_offers(path, index.fingerprint)
+    with MilvusStore(uri, token=token) as store:
+        return store.offers(index.fingerprint)
+
+
+def note_offers(uri: str, info: BuildInfo, offers: Offers, *, token: str = "") -> None:
+    """Stores with a build what its titles find, and beside a local one.
+
+    Raises:
+        IndexUnavailable: the store does not answer.
+    """
+    with MilvusStore(uri, token=token) as store:
+        store.note_offers(info.fingerprint, offers)
+    path = local_path(uri)
+    if path is not None:
+        write_offers(path, info.fingerprint, offers)
 
 
 def _in_memory(
-    info: BuildInfo, rows: IndexRows, base: IndexRows | None = None, *, loaded: FaqIndex | None
+    info: BuildInfo,
+    offers: Offers | None,
+    rows: IndexRows,
+    base: IndexRows | None = None,
+    *,
+    loaded: FaqIndex | None,
 ) -> MemoryIndex:
     """The build in memory, over the base that is loaded already where it is that of a patch."""
     if not info.base:
-        return MemoryIndex(rows, fingerprint=info.fingerprint)
+        index = MemoryIndex(rows, fingerprint=info.fingerprint)
+        index.offers = offers
+        return index
     whole = _base_in(loaded, info)
     if whole is None:
         assert base is not None
         whole = MemoryIndex(base, fingerprint=info.base)
+    whole.offers = whole.offers or offers
     return PatchedIndex(whole, info.removed_ids, rows, fingerprint=info.fingerprint)
 
 

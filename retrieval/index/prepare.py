@@ -18,7 +18,7 @@ from retrieval.tokenizer import KoreanTokenizer
 _BATCH = 64
 
 Progress = Callable[[str, int, int], None]
-"""Called with the step (`tokenize`, `embed`, `store`), how many texts are done, and of how many."""
+"""Called with the step (`tokenize`, `embed`, `store`, `titles`), how many texts are done, and of how many."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index.rows import BuildInfo, IndexRows, faq_from_json, faq_json
+from retrieval.offers.known import Offers
 
 
 def read_current(path: Path) -> BuildInfo | None:
@@ -30,11 +31,13 @@ def read_current(path: Path) -> BuildInfo | None:
 
 
 def write_current(path: Path, info: BuildInfo) -> None:
-    """Replaces that file in one step; snapshots of other builds than it and its base are deleted."""
+    """Replaces that file in one step; what lies here of other builds than it and its base is deleted."""
     with _replacing(_current_file(path)) as file:
         file.write(json.dumps(asdict(info), ensure_ascii=False).encode())
-    for old in path.parent.glob(f"{path.name}.*.npz"):
-        if old not in (_snapshot_file(path, info.fingerprint), _snapshot_file(path, info.base)):
+    builds = (info.fingerprint, info.base)
+    kept = {file(path, build) for build in builds for file in (_snapshot_file, _offers_file)}
+    for pattern in ("*.npz", "*.offers.json"):
+        for old in set(path.parent.glob(f"{path.name}.{pattern}")) - kept:
             old.unlink(missing_ok=True)
 
 
@@ -82,12 +85,34 @@ def read_snapshot(path: Path, info: BuildInfo) -> IndexRows | None:
     )
 
 
+def write_offers(path: Path, fingerprint: str, offers: Offers) -> None:
+    """Writes what the titles of a build find.
+
+    Raises:
+        OSError: the folder is not writable, or full.
+    """
+    with _replacing(_offers_file(path, fingerprint)) as file:
+        file.write(offers.to_json().encode())
+
+
+def read_offers(path: Path, fingerprint: str) -> Offers | None:
+    """The inverse; None where there is no such file, or a damaged one."""
+    try:
+        return Offers.from_json(_offers_file(path, fingerprint).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, LookupError):
+        return None
+
+
 def _current_file(path: Path) -> Path:
     return path.with_name(f"{path.name}.current")
 
 
 def _snapshot_file(path: Path, fingerprint: str) -> Path:
     return path.with_name(f"{path.name}.{fingerprint}.npz")
+
+
+def _offers_file(path: Path, fingerprint: str) -> Path:
+    return path.with_name(f"{path.name}.{fingerprint}.offers.json")
 
 
 @contextmanager

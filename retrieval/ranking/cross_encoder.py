@@ -41,6 +41,7 @@ class CrossEncoder:
         Raises:
             EmbedderError: torch is not installed, or the files are missing or do not fit.
         """
+        self.name = model
         torch, transformers = import_torch("the reranker")
         self._torch, self._device, self._depth = torch, device, depth
         try:

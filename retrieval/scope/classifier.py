@@ -6,10 +6,12 @@ were trained, nor sessions, HTTP or how an answer is worded. numpy only.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -158,6 +160,16 @@ class ScopeClassifier:
             for name, told in meta["heads"].items()
         }
         return cls(judges)
+
+    @cached_property
+    def version(self) -> str:
+        """8 hex digits that change with any weight or threshold."""
+        digest = hashlib.blake2b(digest_size=4)
+        for _, judge in sorted(self._judges.items()):
+            digest.update(repr(judge.thresholds).encode())
+            for field in Head.__dataclass_fields__:
+                digest.update(getattr(judge.head, field).tobytes())
+        return digest.hexdigest()
 
     def judge(self, question: str, result: SearchResult, *, followup: bool) -> ScopeVerdict:
         """Judges a question by what was found for it.

@@ -8,7 +8,7 @@ import pytest
 
 from api.conversation.context import ContextResolver, Resolution
 from api.conversation.memory import Memory, RememberedTurn
-from api.conversation.offers import offer_text
+from retrieval.offers.wording import offer_text
 from retrieval.search import Searcher
 from tests.api.sample_search import sample_searcher
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from api.conversation.context import ContextResolver
 from api.conversation.followups import FollowUps, alike
 from api.conversation.memory import Memory, RememberedTurn
 from api.events import Suggestion
+from retrieval.offers.known import Offers
 from retrieval.scope.classifier import ScopeClassifier
 from retrieval.search import Searcher
 from tests.api.sample_search import sample_searcher
@@ -98,8 +100,34 @@ def test_followups_never_pad(searcher: Searcher, followups: FollowUps) -> None:
     assert _offered(searcher, followups, "정산은 언제 들어와요?", memory) == ()
 
 
+def test_followups_that_the_build_knows_are_not_searched(searcher: Searcher, followups: FollowUps) -> None:
+    assert searcher.index.offers is not None
+    fresh, unknowing = FollowUps(searcher), FollowUps(without_offers(searcher))
+    for question in QUESTIONS:
+        assert _offered(searcher, fresh, question) == _offered(searcher, unknowing, question)
+    assert fresh.remembered == 0
+    assert unknowing.remembered > 0
+
+
+def test_followups_judged_by_another_ranker_are_searched_again(searcher: Searcher) -> None:
+    other = without_offers(searcher)
+    known = searcher.index.offers
+    assert known is not None
+    other.index.offers = Offers("another", known.by_id)
+    followups = FollowUps(other)
+    assert _offered(searcher, followups, QUESTIONS[0])
+    assert followups.remembered > 0
+
+
+def without_offers(searcher: Searcher) -> Searcher:
+    """The same search over an index whose titles were not looked up."""
+    index = copy(searcher.index)
+    index.offers = None
+    return searcher.over(index)
+
+
 def test_followups_search_nothing_twice(searcher: Searcher) -> None:
-    followups = FollowUps(searcher)
+    followups = FollowUps(without_offers(searcher))
     first = _offered(searcher, followups, QUESTIONS[0])
     known = followups.remembered
     assert known > 0

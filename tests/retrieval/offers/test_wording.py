@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from api.conversation.offers import object_particle, offer_text
 from retrieval.corpus.faq import Faq, faq_id
+from retrieval.offers.wording import object_particle, offer_text
 
 
 def _faq(question: str, *categories: str) -> Faq:

@@ -1,0 +1,1 @@
+"""Which FAQs can be offered as a follow-up, and in which words."""
