@@ -39,9 +39,9 @@ class RememberingEmbedder:
         learnt: how many were embedded and not found.
     """
 
-    def __init__(self, inner: Embedder, codes: Codes) -> None:
-        """`codes` is extended as texts are embedded."""
-        self.inner, self.codes, self.learnt = inner, codes, 0
+    def __init__(self, inner: Embedder, codes: Codes, keep: Callable[[Codes], None] | None = None) -> None:
+        """`codes` is extended as texts are embedded; `keep` is given what each batch adds."""
+        self.inner, self.codes, self.learnt, self._keep = inner, codes, 0, keep
         self.name, self.dim = inner.name, inner.dim
 
     def embed_queries(self, texts: Sequence[str]) -> Embeddings:
@@ -68,8 +68,11 @@ class RememberingEmbedder:
             made = embed(list(missing.values()))
             if made.sparse is not None:
                 return made if len(missing) == len(texts) else embed(texts)
-            self.codes.update(zip(missing, encoded(made.dense), strict=True))
-            self.learnt += len(missing)
+            new = dict(zip(missing, encoded(made.dense), strict=True))
+            self.codes.update(new)
+            self.learnt += len(new)
+            if self._keep is not None:
+                self._keep(new)
         # What was embedded just now is decoded too: an index must not depend on what was known before.
         found = [self.codes[key] for key in keys]
         return Embeddings(decoded(np.stack(found)) if found else np.zeros((0, self.dim), np.float32))
@@ -79,7 +82,7 @@ class RememberingEmbedder:
 def remembered(embedder: Embedder, folder: Path, *, shipped: Path = SHIPPED) -> Iterator[Embedder]:
     """`embedder` with a memory: vectors that came with the repository, and those kept in `folder`.
 
-    What is new is kept there at the end, also after a failure: an interrupted build goes on from there.
+    What is new is kept there batch by batch: a build that is interrupted, even killed, goes on from there.
 
     Args:
         embedder: with or without an adapter.
@@ -88,17 +91,41 @@ def remembered(embedder: Embedder, folder: Path, *, shipped: Path = SHIPPED) -> 
     """
     base = base_of(embedder)
     file = folder / file_name(base)
+    journals = sorted(folder.glob(f".{file.name}.*.new"))
     kept = read_vectors(file, base)
+    for path in journals:
+        kept |= _read_journal(path, base.dim)
     codes = dict(kept)
     for path in sorted(shipped.glob("*.npz")):
         codes |= read_vectors(path, base)
-    memory = RememberingEmbedder(base, codes)
+    journal = folder / f".{file.name}.{os.getpid()}.new"
+    memory = RememberingEmbedder(base, codes, lambda new: _append(journal, new))
     try:
         yield AdaptedEmbedder(memory, embedder.adapter) if isinstance(embedder, AdaptedEmbedder) else memory
     finally:
-        if memory.learnt:
+        if memory.learnt or journals:
             new = list(codes)[len(codes) - memory.learnt :]
             write_vectors(file, base.name, kept | {key: codes[key] for key in new})
+        for path in {*journals, journal}:
+            path.unlink(missing_ok=True)
+
+
+def _append(journal: Path, codes: Codes) -> None:
+    """Adds vectors to a file of records: a key, then a number a byte."""
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    with journal.open("ab") as file:
+        file.write(b"".join(key + code.tobytes() for key, code in codes.items()))
+
+
+def _read_journal(path: Path, dim: int) -> Codes:
+    """The whole records of such a file; what a kill cut short is left out."""
+    size = _KEY_BYTES + dim
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return {}
+    records = [data[start : start + size] for start in range(0, len(data) - size + 1, size)]
+    return {record[:_KEY_BYTES]: np.frombuffer(record[_KEY_BYTES:], np.int8) for record in records}
 
 
 def base_of(embedder: Embedder) -> Embedder:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +66,33 @@ def test_what_was_embedded_before_a_failure_is_kept(tmp_path: Path) -> None:
     with remembered(again, tmp_path) as embedder:
         embedder.embed_queries(TEXTS)
     assert again.embedded == TEXTS[2:]
+
+
+def test_a_kill_loses_at_most_the_batch_it_interrupts(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; sys.path[:0] = sys.argv[2:]\n"
+        "from pathlib import Path\n"
+        "from retrieval.embedders.remembered import remembered\n"
+        "from tests.retrieval.index.index_kit import HashingEmbedder\n"
+        "with remembered(HashingEmbedder(), Path(sys.argv[1])) as embedder:\n"
+        "    embedder.embed_passages(['하나', '둘'])\n"
+        "    embedder.embed_passages(['셋', '넷'])\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    root = Path(__file__).resolve().parents[3]
+    ended = subprocess.run([sys.executable, "-c", script, str(tmp_path), str(root)])
+    assert ended.returncode == -signal.SIGKILL
+    [journal] = tmp_path.iterdir()
+    journal.write_bytes(journal.read_bytes()[:-10])
+
+    again = HashingEmbedder()
+    with remembered(again, tmp_path) as embedder:
+        found = embedder.embed_passages(["하나", "둘", "셋", "넷", "다섯"])
+
+    assert again.embedded == ["넷", "다섯"], "the record that was cut short, and what is new"
+    direct = HashingEmbedder().embed_passages(["하나", "둘", "셋", "넷", "다섯"])
+    assert (found.dense * direct.dense).sum(axis=1) == pytest.approx([1.0] * 5, abs=1e-4)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
 
 
 def test_the_same_vector_comes_back_before_and_after_it_was_kept(tmp_path: Path) -> None:
