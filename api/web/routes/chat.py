@@ -74,7 +74,7 @@ async def events(
     return _events(services, caller, turn_id, after=int(last_event_id[:15] or after))
 
 
-@router.delete("/turns/{turn_id}", status_code=202)
+@router.delete("/turns/{turn_id}", status_code=202, response_class=Response)
 async def stop(turn_id: str, services: ServicesDep, caller: CallerDep) -> Response:
     """Stops a running turn; what was shown so far is kept. An ended turn stays as it is."""
     await services.turns.status(turn_id, owner=caller.id)

@@ -54,7 +54,9 @@ class PreviewBody(FaqBody):
 
     faq_id: str = Field("", max_length=64, description="which one it replaces; empty: a new one")
     questions: list[Wording] = Field([], max_length=20, description="to be searched, before and after")
-    replay: int = Field(200, ge=0, le=500, description="so many answered turns are searched again")
+    replay: int = Field(
+        200, strict=True, ge=0, le=500, description="so many answered turns are searched again"
+    )
 
 
 class EditView(BaseModel):

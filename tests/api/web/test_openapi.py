@@ -6,11 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.api.live import Live
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
+# Some two thousand requests; how long they take is the machine's affair.
+@pytest.mark.timeout(400)
 def test_server_conforms_to_its_openapi_document(live: Live, tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "schemathesis.cli", "run", f"{live.url}/openapi.json",
@@ -19,5 +23,5 @@ def test_server_conforms_to_its_openapi_document(live: Live, tmp_path: Path) -> 
         "response_schema_conformance,negative_data_rejection",
         "--request-timeout", "20", "--exclude-path-regex", "^/jobs",
     ]  # fmt: skip
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=380)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
