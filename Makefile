@@ -37,8 +37,7 @@ SHOW := | awk '/^Collecting/ {if (n++ % 10 == 0) print "  fetching", $$2, "...";
 .PHONY: run test gates lint mutate check-deploy lock clean
 
 run: $(VENV)/core
-	@$(BIN)/smartstore index build
-	@SMARTSTORE_LOG__FORMAT=$${SMARTSTORE_LOG__FORMAT:-console} $(BIN)/smartstore serve
+	@SMARTSTORE_LOG__FORMAT=$${SMARTSTORE_LOG__FORMAT:-console} $(BIN)/smartstore serve --build
 
 # Two halves side by side: both mostly wait, for servers and for the browser.
 test: lint

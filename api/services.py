@@ -27,7 +27,8 @@ from api.history.edits import Edits
 from api.history.opening import open_history, open_outbox, write_behind
 from api.history.outbox import Outbox
 from api.history.store import History
-from api.indexing.build import embedder_of, reranker_of
+from api.indexing.behind import build_behind
+from api.indexing.build import corpus_embedder, embedder_of, reranker_of
 from api.indexing.curation import Curation
 from api.indexing.edited import expected_corpus
 from api.indexing.refresh import refresh_index
@@ -55,6 +56,9 @@ from api.turns.runners.worker import TurnWorker
 from api.turns.sessions import Sessions
 from api.turns.signals import Signals
 from api.web.sse import NumberedEvent
+from retrieval.errors import IndexMismatch, IndexMissing
+from retrieval.first.index import first_index
+from retrieval.index.base import FaqIndex
 from retrieval.index.opening import open_index
 from retrieval.index.rows import fingerprint
 from retrieval.prompt import load_system_prompt
@@ -116,12 +120,13 @@ class Services:
                     yield item
 
 
-def open_searcher(settings: Settings, *, of_corpus: bool = False) -> Searcher:
+def open_searcher(settings: Settings, *, of_corpus: bool = False, first: bool = False) -> Searcher:
     """Opens the search; blocking, some seconds for the models.
 
     Args:
         settings: where everything is.
         of_corpus: the index must be of the settings' corpus, as where questions of sellers are answered.
+        first: answer from the words of that corpus where there is no such index yet.
 
     Raises:
         IndexMissing, IndexMismatch: the message names the command that mends it.
@@ -129,30 +134,35 @@ def open_searcher(settings: Settings, *, of_corpus: bool = False) -> Searcher:
     """
     embedder = embedder_of(settings)
     tokenizer = KoreanTokenizer()
-    expected = None
-    if of_corpus:
-        served = expected_corpus(settings)
-        if served is not None:
-            names = {"embedder": embedder.name, "tokenizer": tokenizer.version}
-            expected = fingerprint(served[0].faqs, served[1], **names)
-    index = open_index(
-        settings.index_uri,
-        token=settings.index.token.get_secret_value(),
-        embedder=embedder.name,
-        tokenizer=tokenizer.version,
-        fingerprint=expected,
-        snapshot_max_faqs=settings.index.snapshot_max_faqs,
-    )
+    served, expected = expected_corpus(settings) if of_corpus else None, None
+    if served is not None:
+        names = {"embedder": embedder.name, "tokenizer": tokenizer.version}
+        expected = fingerprint(served[0].faqs, served[1], **names)
+    index: FaqIndex
+    try:
+        index = open_index(
+            settings.index_uri,
+            token=settings.index.token.get_secret_value(),
+            embedder=embedder.name,
+            tokenizer=tokenizer.version,
+            fingerprint=expected,
+            snapshot_max_faqs=settings.index.snapshot_max_faqs,
+        )
+    except (IndexMissing, IndexMismatch):
+        if not first or served is None or expected is None:
+            raise
+        with corpus_embedder(settings, embedder) as remembering:
+            index = first_index(*served, remembering, tokenizer, fingerprint=expected)
     ranker = Ranker.load(embedder=embedder.name)
     return Searcher(index, embedder, tokenizer, ranker, reranker=reranker_of(settings.reranker))
 
 
 @asynccontextmanager
 async def open_engine(
-    settings: Settings, *, state: State | None = None, of_corpus: bool = False
+    settings: Settings, *, state: State | None = None, of_corpus: bool = False, first: bool = False
 ) -> AsyncIterator[Engine]:
     """Opens search and conversation; raises as `open_searcher` does."""
-    searcher = await asyncio.to_thread(open_searcher, settings, of_corpus=of_corpus)
+    searcher = await asyncio.to_thread(open_searcher, settings, of_corpus=of_corpus, first=first)
     try:
         await asyncio.to_thread(
             searcher.search, "정산은 언제 되나요?"
@@ -184,8 +194,12 @@ def _rewriter(settings: Settings, providers: Providers) -> QuestionRewriter | No
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(settings: Settings, *, first: bool = False) -> AsyncIterator[Services]:
     """Opens state, engine and runner; turns that still run are drained at the end.
+
+    Args:
+        settings: where everything is.
+        first: where the index is missing or stale, build it and answer from words meanwhile.
 
     Raises:
         SettingsError: a server beyond loopback without any API key.
@@ -196,7 +210,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             access = open_access(settings, state)
             await check_keys(settings, access)
             async with (
-                _open_parts(settings, state) as parts,
+                _open_parts(settings, state, first=first) as parts,
+                build_behind(parts.engine.searcher, settings, wanted=first),
                 _open_runners(settings, parts) as runners,
                 Readers(access.keys).watching() as readers,
             ):
@@ -272,7 +287,7 @@ def _open_state(settings: Settings) -> AbstractAsyncContextManager[State]:
 
 
 @asynccontextmanager
-async def _open_parts(settings: Settings, state: State) -> AsyncIterator[_Parts]:
+async def _open_parts(settings: Settings, state: State, *, first: bool = False) -> AsyncIterator[_Parts]:
     times = settings.state
     sessions = Sessions(state, ttl_s=times.session_ttl_s, max_turns=times.max_session_turns)
     outbox = open_outbox(settings, state)
@@ -293,7 +308,7 @@ async def _open_parts(settings: Settings, state: State) -> AsyncIterator[_Parts]
     signals = Signals(state, turns.stop_channel)
     waiting = WaitingTime(state, limit_s=settings.queue.max_wait_s)
     async with (
-        open_engine(settings, state=state, of_corpus=True) as engine,
+        open_engine(settings, state=state, of_corpus=True, first=first) as engine,
         refresh_index(engine.searcher, settings, state),
         open_history(settings) as history,
         write_behind(settings, history, state, turns, outbox),

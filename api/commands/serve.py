@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 def serve(
     host: Annotated[str | None, typer.Option(help="address to listen on")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="port; 0 takes a free one")] = None,
+    build: Annotated[
+        bool, typer.Option("--build", help="build a missing or stale index, and answer from words meanwhile")
+    ] = False,
 ) -> None:
     """Serve the API and the chat page until interrupted."""
     import uvloop
 
     from api.access.opening import check_listening
+    from api.indexing.named import check_same_corpus
     from api.observability.logs import configure_logs
     from api.services import warn_of_missing_key
     from api.settings import load_settings
@@ -31,19 +35,21 @@ def serve(
     check_listening(settings)
     configure_logs(settings.log)
     warn_of_missing_key(settings)
+    if build:
+        check_same_corpus(settings)
     listener = _listen(host, port)
     address = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{listener.getsockname()[1]}"
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, listener, f"smartstore-chatbot is ready: {address}"))
+        runner.run(_serve(settings, listener, f"smartstore-chatbot is ready: {address}", first=build))
 
 
-async def _serve(settings: Settings, listener: socket.socket, ready: str) -> None:
+async def _serve(settings: Settings, listener: socket.socket, ready: str, *, first: bool) -> None:
     """Opens everything once, serves until a signal comes, closes everything in reverse."""
     from api.app import create_app
     from api.services import open_services
     from api.web.server import server_of
 
-    async with open_services(settings) as services:
+    async with open_services(settings, first=first) as services:
         server = server_of(create_app(services), services, ready=lambda: typer.echo(ready))
         await server.serve(sockets=[listener])
 

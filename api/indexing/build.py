@@ -36,9 +36,9 @@ def embedder_of(settings: Settings) -> Embedder:
     )
 
 
-def corpus_embedder(settings: Settings) -> AbstractContextManager[Embedder]:
+def corpus_embedder(settings: Settings, embedder: Embedder | None = None) -> AbstractContextManager[Embedder]:
     """The same for work on a whole corpus: what was embedded before, or came along, is not embedded again."""
-    return remembered(embedder_of(settings), settings.path(settings.data_dir) / "cache")
+    return remembered(embedder or embedder_of(settings), settings.path(settings.data_dir) / "cache")
 
 
 def build_from_settings(

@@ -52,6 +52,11 @@ class RememberingEmbedder:
         """Embeds passages."""
         return self._look_up("passage", texts, self.inner.embed_passages)
 
+    def look_up(self, kind: Literal["query", "passage"], text: str) -> NDArray[np.float32] | None:
+        """The vector of a text, before any adapter; None where it is not remembered."""
+        code = self.codes.get(text_key(kind, text))
+        return None if code is None else decoded(code[np.newaxis])[0]
+
     def codes_of(self, kind: Literal["query", "passage"], texts: Sequence[str]) -> Codes:
         """The 8-bit vectors of texts by their keys, embedded where they are not known."""
         for start in range(0, len(texts), 64):

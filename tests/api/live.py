@@ -43,9 +43,9 @@ def environment(data_dir: Path, **settings: str) -> dict[str, str]:
 
 
 @contextmanager
-def serve(data_dir: Path, **settings: str) -> Iterator[Live]:
+def serve(data_dir: Path, *options: str, **settings: str) -> Iterator[Live]:
     """Runs a server on a free port until the context ends."""
-    command = [*SMARTSTORE, "serve", "--port", "0"]
+    command = [*SMARTSTORE, "serve", "--port", "0", *options]
     log = (data_dir / "serve.log").open("a")
     process = subprocess.Popen(
         command,

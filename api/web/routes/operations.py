@@ -13,6 +13,7 @@ from api.errors import ApiError
 from api.settings import Settings
 from api.web.routes.dependencies import ServicesDep
 from retrieval.errors import RetrievalError
+from retrieval.first.index import build_progress
 
 router = APIRouter(tags=["operations"])
 
@@ -49,6 +50,7 @@ async def ready(services: ServicesDep) -> JSONResponse:
         "checks": checks,
         "warnings": _warnings(services.settings),
         "index": services.engine.searcher.index.fingerprint,
+        "building": build_progress(services.engine.searcher.index),
     }
     return JSONResponse(body, 200 if ok else 503, {} if ok else {"Retry-After": "3"})
 

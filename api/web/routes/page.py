@@ -11,7 +11,8 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from api.settings import Settings
-from api.web.routes.dependencies import CallerDep
+from api.web.routes.dependencies import CallerDep, ServicesDep
+from retrieval.first.index import build_progress
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
 _POLICY = (
@@ -46,11 +47,12 @@ def mount_page(app: FastAPI, settings: Settings) -> None:
         return _html(STATIC / "console" / "index.html", _POLICY.format(frames="'none'"))
 
     @app.get("/page.json", include_in_schema=False)
-    async def shown(caller: CallerDep) -> JSONResponse:
+    async def shown(caller: CallerDep, services: ServicesDep) -> JSONResponse:
         public = not caller.visits or settings.public.choose_provider
         fields = settings.page.model_dump() | {
             "providers": settings.page.providers and public,
             "max_question_chars": settings.server.max_question_chars,
+            "building": build_progress(services.engine.searcher.index),
         }
         return JSONResponse(fields, headers={"Cache-Control": "no-cache"})
 

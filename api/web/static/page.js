@@ -23,7 +23,26 @@ export async function loadPage() {
   }
   if (page.greeting) $("greeting").textContent = page.greeting;
   colour(page.color);
+  building(page.building);
   return page;
+}
+
+const LOOK_MS = 5_000;
+const STEPS = { tokenize: "단어 정리", embed: "뜻 계산", store: "저장", titles: "저장" };
+
+/** Says how far the index is while answers still come from its words, until it is there. */
+function building(progress) {
+  const line = $("building");
+  line.hidden = !progress;
+  if (!progress) return;
+  const share = progress.total ? ` ${Math.floor((100 * progress.done) / progress.total)}%` : "";
+  line.textContent = progress.failed
+    ? "검색 준비를 마치지 못했어요. 답변이 덜 정확할 수 있어요."
+    : `검색을 준비하고 있어요(${STEPS[progress.step] ?? "FAQ 읽기"}${share}). 지금 물어보셔도 돼요.`;
+  if (progress.failed) return;
+  setTimeout(async () => {
+    try { building((await getPage()).building); } catch { building(progress); }
+  }, LOOK_MS);
 }
 
 /** The accent in both schemes, with white or black upon it: whichever can be read better. */

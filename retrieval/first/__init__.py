@@ -1,0 +1,1 @@
+"""What answers while a build is on its way."""
