@@ -16,7 +16,7 @@ import numpy as np
 
 from api.client.chat_clients import ChatClient
 from api.errors import InvalidRequest
-from api.events import Delta, TurnCompleted
+from api.events import Delta, Suggestions, TurnCompleted
 from api.turns.start import Question
 
 _WARM_UP = "스토어 이름은 어떻게 바꾸나요?"
@@ -40,27 +40,58 @@ def questions_of(path: Path, count: int) -> list[str]:
 
 
 async def measure(
-    client: ChatClient, questions: Iterable[str], *, provider: str | None = None
+    client: ChatClient,
+    questions: Iterable[str],
+    *,
+    provider: str | None = None,
+    cpu: dict[str, list[float]] | None = None,
 ) -> dict[str, list[float]]:
     """Asks each question in a session of its own; milliseconds by step.
 
     `first delta` and `whole turn` are the reader's clock, the other steps the server's.
+
+    Args:
+        client: who answers.
+        questions: what is asked, one after another.
+        provider: who writes the answers.
+        cpu: where this very process answers, gets its CPU milliseconds by part of each turn.
     """
     async for _ in client.ask(Question(_WARM_UP, provider=provider)):
         pass
     times: defaultdict[str, list[float]] = defaultdict(list)
     for text in questions:
         started, first = time.perf_counter(), 0.0
+        parts = _Parts()
         async with aclosing(client.ask(Question(text, provider=provider))) as events:
             async for event in events:
                 if isinstance(event, Delta) and not first:
                     first = time.perf_counter() - started
                     times["first delta"].append(first * 1000)
+                    parts.end("until the first text")
                 elif isinstance(event, TurnCompleted):
                     for step, ms in event.timings_ms.items():
                         times[f"  {step}"].append(ms)
+                elif isinstance(event, Suggestions):
+                    parts.end("rest of the answer, follow-ups")
+        parts.end("end")
         times["whole turn"].append((time.perf_counter() - started) * 1000)
+        if cpu is not None:
+            for part, ms in parts.spent.items():
+                cpu.setdefault(part, []).append(ms)
     return dict(times)
+
+
+class _Parts:
+    """CPU milliseconds of this process, by part of a turn."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+        self._last = time.process_time()
+
+    def end(self, part: str) -> None:
+        now = time.process_time()
+        self.spent[part] = (now - self._last) * 1000
+        self._last = now
 
 
 def summarise(times: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
