@@ -98,3 +98,12 @@ def test_the_operators_words_are_shown_where_asked_for(new_page: NewPage, script
         "['backgroundColor', 'color'].map((name) => getComputedStyle(document.querySelector('.mark'))[name])"
     )
     assert page.evaluate(colours) == ["rgb(255, 212, 0)", "rgb(0, 0, 0)"]
+
+
+def test_page_says_how_far_the_index_is_until_it_is_there(page: Page, scripted: ScriptedServer) -> None:
+    scripted.page = {"building": {"step": "embed", "done": 30, "total": 60, "failed": ""}}
+    page.reload()
+    said = "검색을 준비하고 있어요(뜻 계산 50%). 지금 물어보셔도 돼요."
+    until(page, f"document.getElementById('building').textContent === '{said}'")
+    scripted.page = {"building": None}
+    until(page, "document.getElementById('building').hidden")
