@@ -14,6 +14,7 @@ from api.events import Verdict
 
 _VERDICTS: dict[Verdict, str] = {
     "answered": "답함 (`answered`)",
+    "unsure": "확실하지 않음, FAQ를 고르게 함 (`unsure`)",
     "off_topic": "범위 밖, 거절 (`off_topic`)",
     "not_found": "FAQ에 답 없음 (`not_found`)",
 }

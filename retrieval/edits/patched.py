@@ -56,6 +56,11 @@ class PatchedIndex(MemoryIndex):
         found = [(part.signs(query), kept) for part, kept in self._parts]
         return {sign: self._joined([signs[sign][kept] for signs, kept in found]) for sign in found[0][0]}
 
+    def nearest_titles(self, vectors: NDArray[np.float32], limit: int) -> set[str]:
+        """Ids of at least the `limit` FAQs whose titles are nearest to each of `(n, dim)` vectors."""
+        near = (part.nearest_titles(vectors, limit) for part, _ in self._parts)
+        return set().union(*near) & self._faqs.keys()
+
     def _joined(self, scores: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         joined: NDArray[np.float32] = np.concatenate(scores)[self._order]
         return joined

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -39,8 +40,10 @@ async def test_starting_opens_the_embedder_the_corpus_and_the_store_once(
     assert sorted(opened) == ["embedded_valkey", "embedder_of", "open_corpus"]
 
 
-def test_a_server_that_is_told_to_end_closes_what_it_opened(data_dir: Path) -> None:
-    with serve(data_dir) as server:
+def test_a_server_that_is_told_to_end_closes_what_it_opened(data_dir: Path, tmp_path: Path) -> None:
+    # A folder of its own: the store of a shared one lives on for the other servers there.
+    shutil.copytree(data_dir / "index", tmp_path / "index")
+    with serve(tmp_path) as server:
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(30) == 0
-    assert "bye bye" in (data_dir / "state" / "valkey.log").read_text().splitlines()[-1]
+    assert "bye bye" in (tmp_path / "state" / "valkey.log").read_text().splitlines()[-1]

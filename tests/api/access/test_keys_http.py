@@ -122,8 +122,5 @@ def test_reading_what_others_asked_needs_the_history_scope(closed: Live) -> None
     chat, reader = key(closed), key(closed, "--scopes", "history")
     admin = key(closed, "--scopes", "admin")
     with closed.client() as http:
-        codes = [
-            http.get("/history/turns", headers={"Authorization": f"Bearer {text}"}).status_code
-            for text in (chat, reader, admin)
-        ]
+        codes = [http.get("/history/turns", headers=headers).status_code for headers in (chat, reader, admin)]
     assert codes == [403, 200, 200]

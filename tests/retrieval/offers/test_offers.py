@@ -103,3 +103,6 @@ def test_an_edit_gives_up_only_the_offers_that_it_touches() -> None:
     for id, offer in patched.offers.by_id.items():
         assert offer == base.offers.by_id[id]
         assert many[10].id not in (*offer.neighbours, *offer.related)
+    again = PatchedIndex(patched, frozenset([many[11].id]), rows, fingerprint="patched again")
+    assert again.offers is not None
+    assert again.offers.by_id.keys() <= patched.offers.by_id.keys() - {many[11].id}
