@@ -18,6 +18,15 @@ ROOT = Path(__file__).resolve().parent.parent
 # The evaluation folder; the FAQ that its cases are about lies beside it.
 EVAL = Path(os.environ.get("SMARTSTORE_EVAL_DIR", ROOT.parent / "shared/eval"))
 FAQ = EVAL.parent / "data" / "final_result.pkl"
+# What every extractive answer keeps, whatever was asked.
+ANSWERS = {
+    "forbidden": ("<=", 0.01),
+    "median_chars": ("<=", 330),
+    "max_chars": ("<=", 900),
+    "uncited": ("<=", 0.0),
+    "announced_missing": ("<=", 0.0),
+    "begins_in_middle": ("<=", 0.0),
+}
 # What `smartstore eval` measures, the cases, and the bounds of its figures.
 GATES: tuple[tuple[str, str, dict[str, tuple[str, float]]], ...] = (
     ("retrieval", "retrieval", {"recall@1": (">=", 0.92), "recall@5": (">=", 0.98), "mrr": (">=", 0.95)}),
@@ -51,19 +60,8 @@ GATES: tuple[tuple[str, str, dict[str, tuple[str, float]]], ...] = (
         },
     ),
     ("scope", "retrieval", {"in_scope_helped": (">=", 0.98)}),
-    (
-        "answers",
-        "answers",
-        {
-            "all_facts": (">=", 0.87),
-            "forbidden": ("<=", 0.01),
-            "median_chars": ("<=", 330),
-            "max_chars": ("<=", 900),
-            "uncited": ("<=", 0.0),
-            "announced_missing": ("<=", 0.0),
-            "begins_in_middle": ("<=", 0.0),
-        },
-    ),
+    ("answers", "answers", {"all_facts": (">=", 0.90), **ANSWERS}),
+    ("answers", "real_answers", {"all_facts": (">=", 0.52), **ANSWERS}),
     (
         "followups",
         "retrieval",

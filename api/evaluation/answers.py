@@ -15,8 +15,9 @@ from typing import Any
 
 from api.evaluation.rows import CasesError, json_rows, text_of, texts_of
 from retrieval.corpus.sentences import split_sentences
-from retrieval.prompt import LEFT_OUT, NOT_FOUND, REFUSAL
+from retrieval.prompt import LEFT_OUT
 from retrieval.quoting.citations import CITATION, strip_citations
+from retrieval.scope.fixed_answers import FIXED_ANSWERS
 
 Answerer = Callable[[str], Awaitable[str]]
 
@@ -146,9 +147,9 @@ def count_uncited(text: str) -> tuple[int, int]:
     """Returns how many parts the text has and how many of them bear no citation.
 
     A part is what ends with a citation, or with the paragraph: a sentence, or a heading with its list. The
-    fixed sentences of a refusal have none.
+    fixed answers (a refusal, choices that are offered) have none.
     """
-    if text in (REFUSAL, NOT_FOUND):
+    if text in FIXED_ANSWERS:
         return 0, 0
     parts = uncited = 0
     for paragraph in re.split(r"\n\s*\n", text):

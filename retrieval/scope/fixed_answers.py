@@ -13,7 +13,7 @@ from retrieval.quoting.citations import CITATION, strip_citations
 from retrieval.scope.classifier import ScopeLabel
 from retrieval.scope.intents import Intent
 
-UNSURE: Final = "딱 맞는 답인지 확실하지 않아, 가장 가까운 FAQ를 먼저 보여 드립니다."
+UNSURE: Final = "딱 맞는 답인지 확실하지 않은데, 혹시 찾으시는 질문이 이 가운데 있나요?"
 GREETING: Final = "안녕하세요! 스마트스토어에 대해 궁금한 점을 편하게 물어보세요."
 THANKS: Final = "도움이 되었다니 다행입니다. 더 궁금한 점이 있으면 언제든지 물어보세요."
 PERSON: Final = (
@@ -22,6 +22,7 @@ PERSON: Final = (
 )
 _OF_VERDICT: dict[ScopeLabel, str] = {"unsure": UNSURE, "not_found": NOT_FOUND, "off_topic": REFUSAL}
 _OF_INTENT: dict[Intent, str] = {"greeting": GREETING, "thanks": THANKS, "person": PERSON}
+FIXED_ANSWERS: Final = frozenset((*_OF_VERDICT.values(), *_OF_INTENT.values()))
 _MARKS = re.compile(r"[\W_]+")
 
 

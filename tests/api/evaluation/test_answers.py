@@ -18,6 +18,7 @@ from api.evaluation.answers import (
 )
 from api.evaluation.rows import CasesError
 from retrieval.prompt import LEFT_OUT, NOT_FOUND
+from retrieval.scope.fixed_answers import UNSURE
 
 CASE = AnswerCase(
     "a1", "정산은 언제 되나요?", (0,), (("다음 날", "re:익\\s*일"), ("re:1\\s*영업일",)), ("바로 정산",)
@@ -78,6 +79,7 @@ def test_summary_of_nothing_is_refused() -> None:
         ("제출 서류:\n· 사본. 원본도 됩니다. [1]\n· 통장", (2, 1)),
         ("1) 메뉴에 들어갑니다. [1][2]\n※ 무료입니다. [1]", (2, 0)),
         (NOT_FOUND, (0, 0)),
+        (UNSURE, (0, 0)),
         ("", (0, 0)),
     ],
 )
