@@ -18,7 +18,7 @@ from api.access.auth import Access
 from api.access.keys import Key
 from api.access.opening import check_keys, open_access
 from api.access.readers import Readers
-from api.conversation.answer import Conversation
+from api.conversation.answer import AnswerRules, Conversation
 from api.conversation.answer_cache import AnswerCache, answer_version
 from api.conversation.context import ContextResolver
 from api.conversation.followups import FollowUps
@@ -175,10 +175,12 @@ async def open_engine(
                 followups=FollowUps(searcher, scope=scope),
                 providers=providers,
                 rewriter=_rewriter(settings, providers),
-                system=load_system_prompt(),
-                passages=settings.conversation.passages,
-                max_answer_tokens=settings.conversation.max_answer_tokens,
-                drop_ungrounded=settings.conversation.ungrounded == "drop",
+                rules=AnswerRules(
+                    load_system_prompt(),
+                    passages=settings.conversation.passages,
+                    max_tokens=settings.conversation.max_answer_tokens,
+                    drop_ungrounded=settings.conversation.ungrounded == "drop",
+                ),
             )
             try:
                 yield Engine(searcher, conversation)

@@ -83,6 +83,23 @@ def _dense(hit: Hit) -> list[float]:
     return [score for part, score in hit.scores.items() if part.startswith("dense")]
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerRules:
+    """What the providers are told, and held to.
+
+    Attributes:
+        system: the instructions of the grounded prompt.
+        passages: how many FAQs the prompt holds.
+        max_tokens: bound on an answer, in tokens.
+        drop_ungrounded: leave out a model's sentences whose figures or menus no cited FAQ holds.
+    """
+
+    system: str
+    passages: int = 4
+    max_tokens: int = 700
+    drop_ungrounded: bool = False
+
+
 class Conversation:
     """Answers turns from the FAQ.
 
@@ -92,10 +109,7 @@ class Conversation:
         followups: suggests what to ask next.
         providers: who writes the answer.
         rewriter: lets an LLM read follow-ups; None leaves them to the rule.
-        system: the instructions of the grounded prompt.
-        passages: how many FAQs the prompt holds.
-        max_answer_tokens: bound on an answer, in tokens.
-        drop_ungrounded: leave out a model's sentences whose figures or menus no cited FAQ holds.
+        rules: what the providers are told, and held to.
 
     Attributes:
         lanes: where questions are read.
@@ -109,16 +123,12 @@ class Conversation:
         followups: FollowUps,
         providers: Providers,
         rewriter: QuestionRewriter | None = None,
-        system: str,
-        passages: int = 4,
-        max_answer_tokens: int = 700,
-        drop_ungrounded: bool = False,
+        rules: AnswerRules,
     ) -> None:
         self.lanes = ReadingLanes()
         self._context, self._scope, self._followups = context, scope, followups
         self.providers, self._rewriter = providers, rewriter
-        self._system, self._passages, self._max_tokens = system, passages, max_answer_tokens
-        self._drop_ungrounded = drop_ungrounded
+        self._rules = rules
 
     async def answer(self, request: TurnRequest, memory: Memory) -> AsyncGenerator[TurnEvent]:
         """Yields the events of one turn, `turn.started` first and `turn.completed` last.
@@ -223,7 +233,7 @@ class Conversation:
                 yield Delta(text=shown)
             return
         prompt = self._prompt(request, memory, resolution)
-        hits = resolution.result.hits[: self._passages]
+        hits = resolution.result.hits[: self._rules.passages]
         yield Sources(
             sources=tuple(
                 Source(n=n, faq_id=hit.faq.id, question=hit.faq.question,
@@ -244,7 +254,7 @@ class Conversation:
         """
         options = replace(
             request.options,
-            max_tokens=request.options.max_tokens or self._max_tokens,
+            max_tokens=request.options.max_tokens or self._rules.max_tokens,
             session=request.session_id,
         )
         draft.citations, fixed = CitationFilter(len(prompt.passages)), FixedSentence()
@@ -284,7 +294,7 @@ class Conversation:
     def _grounding(self, provider: str, prompt: GroundedPrompt) -> GroundingCheck:
         """Holds a model's sentences against the FAQ; quotations of the FAQ itself need no check."""
         passages = prompt.passages if self.providers.get(provider).llm else ()
-        return GroundingCheck(passages, drop=self._drop_ungrounded)
+        return GroundingCheck(passages, drop=self._rules.drop_ungrounded)
 
     def _bounds(self, provider: str, request: TurnRequest) -> AnswerBounds:
         """Where this provider's answer ends; a model counts its own tokens."""
@@ -295,11 +305,11 @@ class Conversation:
         """The grounded prompt; history given by the caller replaces the session's."""
         given = request.history
         history = tuple(Exchange(q, a) for q, a in given) if given is not None else memory.exchanges()
-        faqs = [hit.faq for hit in resolution.result.hits[: self._passages]]
+        faqs = [hit.faq for hit in resolution.result.hits[: self._rules.passages]]
         return ground(
             request.question,
             faqs,
-            system=self._system,
+            system=self._rules.system,
             history=history,
             standalone=resolution.standalone,
             detail=resolution.detail,

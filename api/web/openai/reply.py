@@ -5,7 +5,6 @@ Knows events and how answers cite; no wire format, no HTTP and no runner.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,8 +24,7 @@ from api.events import (
     Usage,
 )
 from api.web.openai.dialogue import follow_up_lines
-
-_CITATION = re.compile(r"\[(\d{1,3})\]")
+from retrieval.quoting.citations import CITATION, numbers_of
 
 
 @dataclass(slots=True)
@@ -82,16 +80,16 @@ class Reply:
         """The citations that the text has since the last call, as `url_citation`s of its FAQs."""
         known = {source.n: source for source in self.sources}
         added: list[dict[str, Any]] = []
-        for match in _CITATION.finditer(self.text, self.scanned):
+        for match in CITATION.finditer(self.text, self.scanned):
             self.scanned = match.end()
-            source = known.get(int(match[1]))
-            if source is not None:
+            start = match.start() + match[0].startswith(" ")
+            for source in filter(None, (known.get(number) for number in numbers_of(match))):
                 added.append(
                     {
                         "type": "url_citation",
                         "url": f"{self.faqs}{source.faq_id}",
                         "title": source.question,
-                        "start_index": match.start(),
+                        "start_index": start,
                         "end_index": match.end(),
                     }
                 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from api.conversation.answer import Conversation
+from api.conversation.answer import AnswerRules, Conversation
 from api.conversation.context import ContextResolver
 from api.conversation.followups import FollowUps
 from api.conversation.memory import Memory, RememberedTurn
@@ -51,7 +51,7 @@ async def talking(server: Upstream, searcher: Searcher, *path: str) -> AsyncIter
             followups=FollowUps(searcher),
             providers=providers,
             rewriter=QuestionRewriter(providers, timeout_s=0.4),
-            system="FAQ로만 답하세요.",
+            rules=AnswerRules("FAQ로만 답하세요."),
         )
 
 

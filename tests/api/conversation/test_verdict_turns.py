@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from api.conversation.answer import Conversation
+from api.conversation.answer import AnswerRules, Conversation
 from api.conversation.context import ContextResolver
 from api.conversation.followups import MAX_CHOICES, FollowUps
 from api.conversation.memory import Memory
@@ -53,7 +53,7 @@ def _conversation(searcher: Searcher, provider: ChatProvider, verdict: Verdict |
         scope=ScopeClassifier.load() if verdict is None else Judged(verdict),  # type: ignore[arg-type]
         followups=FollowUps(searcher),
         providers=Providers({provider.name: provider}, default=provider.name),
-        system="FAQ로만 답하세요.",
+        rules=AnswerRules("FAQ로만 답하세요."),
     )
 
 
