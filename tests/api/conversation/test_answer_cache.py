@@ -195,4 +195,6 @@ def test_repeated_question_over_http_says_that_it_was_cached(client: httpx.Clien
     first, second = (ask(client, "반품 배송비는 누가 내야 하나요?")[-1].data for _ in range(2))
     assert (first["cached"], second["cached"]) == (False, True)
     assert second["answer"] == first["answer"]
-    assert second["timings_ms"]["total"] < first["timings_ms"]["total"] / 10
+    # Nothing was searched, judged or written for it.
+    assert {"embed", "search", "verdict", "answer"} <= set(first["timings_ms"])
+    assert set(second["timings_ms"]) == {"cache", "first_delta", "total"}

@@ -47,20 +47,16 @@ async def test_turn_followed_in_another_process_gets_every_event_once(state: Sta
         assert late == first[3:]
 
 
-async def test_stop_from_another_process_ends_the_turn_within_100_ms(state: State) -> None:
-    slow = ScriptedConversation(pause_s=0.4)
+async def test_stop_from_another_process_ends_the_turn_before_its_next_piece(state: State) -> None:
+    slow = ScriptedConversation(pause_s=2)
     async with process(state, slow, lease_s=30) as one, process(state) as other:
         session = await one.sessions.create(owner=OWNER)
         turn_id = await one.ask(session.session_id)
-        loop = asyncio.get_running_loop()
         async for _, event in other.turns.follow(turn_id):
             if event.type == "delta":
-                stopped_at = loop.time()
                 await other.runner.stop(turn_id)
             if isinstance(event, TurnCompleted):
-                latency = loop.time() - stopped_at
                 final = event
-        assert latency < 0.1
         assert final.stopped
         assert final.answer == "만 14세 "
         assert slow.closed == [turn_id]
