@@ -40,11 +40,11 @@ run: $(VENV)/core
 	@SMARTSTORE_LOG__FORMAT=$${SMARTSTORE_LOG__FORMAT:-console} $(BIN)/smartstore serve --build
 
 # Two halves side by side, about as long as each other: both mostly wait, for servers and for the browser.
-OTHERS = tests/api/web $(filter-out tests/api/,$(wildcard tests/*/)) $(wildcard tests/test_*.py)
+OTHERS = tests/api/web/openai $(filter-out tests/api/,$(wildcard tests/*/)) $(wildcard tests/test_*.py)
 test: lint
 	@mkdir -p var
 	@$(BIN)/pytest $(OTHERS) > var/tests.log 2>&1 & rest=$$!; \
-	$(BIN)/pytest tests/api --ignore=tests/api/web; api=$$?; \
+	$(BIN)/pytest tests/api --ignore=tests/api/web/openai; api=$$?; \
 	wait $$rest; rest=$$?; cat var/tests.log; exit $$((api + rest))
 
 lint: $(VENV)/dev
