@@ -79,7 +79,7 @@ class Unauthorized(ApiError):
 
 
 class Conflict(ApiError):
-    """The same Idempotency-Key came with another body."""
+    """The request does not fit what is there: an Idempotency-Key, a FAQ or an edit under way."""
 
     code, status = "conflict", 409
 

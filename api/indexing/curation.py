@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from api.errors import Conflict, NotFound, StateUnavailable
+from api.errors import Conflict, NotFound
 from api.history.edits import Action, Edits
 from api.indexing.edited import Served, file_corpus
 from api.indexing.refresh import refresh, tell
@@ -157,7 +157,7 @@ class Curation:
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
-        """One edit at a time, over all processes."""
+        """One edit at a time, over all processes. Raises `Conflict` where another one takes long."""
         key, mine = self._state.key("index", "edit"), secrets.token_hex(8)
         redis: Any = self._state.redis
         try:
@@ -166,7 +166,7 @@ class Curation:
                 while not await self._state.call(redis.set(key, mine, nx=True, px=_LOCK_MS)):  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
         except TimeoutError as exc:
-            raise StateUnavailable("다른 편집이 진행 중입니다. 잠시 후 다시 시도해 주세요.") from exc
+            raise Conflict("다른 편집이 진행 중입니다. 잠시 후 다시 시도해 주세요.", retry_after=1) from exc
         try:
             yield
         finally:
