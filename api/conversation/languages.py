@@ -37,7 +37,7 @@ _NOTICES: dict[Language, str] = {
 
 def language_of(text: str) -> Language:
     """The language of a question; Korean wherever there is Hangul, or too little to tell."""
-    if _HANGUL.search(text):
+    if holds_korean(text):
         return "ko"
     if _KANA.search(text):
         return "ja"
