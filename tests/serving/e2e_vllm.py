@@ -56,13 +56,16 @@ def write_settings(shop: Workshop, port: int, candidate: str, openai_url: str) -
 
     Its provider `openai` is a small OpenAI-compatible server on this machine.
     """
+    plain = {"temperature": 0, "chat_template_kwargs": {"enable_thinking": False}}
     endpoint = {
         "base_url": f"http://127.0.0.1:{port}/v1",
         "third_party": False,
         "first_token_timeout_s": 60.0,
-        "extra_body": {"temperature": 0, "chat_template_kwargs": {"enable_thinking": False}},
+        "extra_body": plain,
     }
     alias = {"model": "faq-current", "alias_file": str(shop.registry / "current.json")}
+    # Still being written when somebody looks: an answer of 48 tokens is done in a fifth of a second.
+    long = {"model": "tiny", "extra_body": plain | {"max_tokens": 1200, "ignore_eos": True}}
     raw = {
         "corpus": {"faq": "configs/faq/sample.jsonl", "expansions": "configs/expansions"},
         "conversation": {"passages": 1, "max_answer_tokens": 48},
@@ -72,6 +75,7 @@ def write_settings(shop: Workshop, port: int, candidate: str, openai_url: str) -
             "endpoints": {
                 "vllm": endpoint | alias,
                 "vllm-base": endpoint | {"model": "tiny"},
+                "vllm-long": endpoint | long,
                 "vllm-candidate": endpoint | {"model": candidate},
                 "openai": {"base_url": openai_url, "model": MODEL, "api_key": "local"},
             },
@@ -148,7 +152,7 @@ def _says(line: str) -> bool:
 def try_stopping(api: str, vllm: Vllm) -> None:
     """Whoever hangs up frees vLLM within a second: on the raw path, and in a grounded turn."""
     long = {"max_tokens": 1200, "stream": True, "messages": [{"role": "user", "content": QUESTION}]}
-    for body in (long | {"model": "vllm-base/tiny", "ignore_eos": True}, long | {"model": "faq/vllm-base"}):
+    for body in (long | {"model": "vllm-base/tiny", "ignore_eos": True}, long | {"model": "faq/vllm-long"}):
         with httpx.stream(
             "POST", f"{api}/v1/chat/completions", json=body, timeout=60, trust_env=False
         ) as response:
