@@ -34,7 +34,7 @@ from api.indexing.edited import expected_corpus
 from api.indexing.refresh import refresh_index
 from api.jobs.base import JobRunner
 from api.jobs.inline import open_inline_jobs
-from api.jobs.queued import QueuedJobs, consume_jobs
+from api.jobs.queued import JobWorker, QueuedJobs
 from api.jobs.records import JobRecords
 from api.observability.metrics import Metrics
 from api.observability.queue_watch import watch_queues
@@ -45,8 +45,7 @@ from api.settings import Settings
 from api.state.broker import Broker, open_broker
 from api.state.connection import State, open_state
 from api.turns.answering import Answering, Observer
-from api.turns.event_log import EventLog
-from api.turns.records import TurnRecords
+from api.turns.records import TURNS, TurnRecords
 from api.turns.run import RunLimits
 from api.turns.runners.base import TurnRunner
 from api.turns.runners.inline import InlineRunner
@@ -56,6 +55,7 @@ from api.turns.runners.worker import TurnWorker
 from api.turns.sessions import Sessions
 from api.turns.signals import Signals
 from api.web.sse import NumberedEvent
+from api.work.event_log import EventLog
 from retrieval.errors import IndexMismatch, IndexMissing
 from retrieval.first.index import first_index
 from retrieval.index.base import FaqIndex
@@ -241,16 +241,13 @@ async def open_worker(settings: Settings) -> AsyncIterator[TurnWorker]:
             concurrency=settings.queue.concurrency,
             waiting=parts.waiting,
         )
-        await worker.start()
-        try:
-            async with (
-                watch_queues(broker, parts.waiting, parts.metrics),
-                _metrics_server(settings, parts.metrics),
-                consume_jobs(broker, JobRecords(state)),
-            ):
-                yield worker
-        finally:
-            await worker.drain(settings.turns.drain_s)
+        async with (
+            worker.consuming(drain_s=settings.turns.drain_s),
+            watch_queues(broker, parts.waiting, parts.metrics),
+            _metrics_server(settings, parts.metrics),
+            JobWorker(broker, JobRecords(state)).consuming(drain_s=0.0),
+        ):
+            yield worker
 
 
 @asynccontextmanager
@@ -293,7 +290,7 @@ async def _open_parts(settings: Settings, state: State, *, first: bool = False) 
     times = settings.state
     sessions = Sessions(state, ttl_s=times.session_ttl_s, max_turns=times.max_session_turns)
     outbox = open_outbox(settings, state)
-    log = EventLog(state, ttl_s=times.turn_ttl_s, on_end=outbox.ended if outbox else None)
+    log = EventLog(state, TURNS, ttl_s=times.turn_ttl_s, on_end=outbox.ended if outbox else None)
     turns = TurnRecords(
         state,
         log,

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("api/access", "api/conversation", "api/turns", "retrieval")
+FOLDERS = ("api/access", "api/conversation", "api/turns", "api/work", "retrieval")
 _COMPARED = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==", " is not ": " is ",
              " is ": " is not ", " not in ": " in ", " in ": " not in "}  # fmt: skip
 _ARITHMETIC = {ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*")}

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from api.errors import ApiError, Overloaded
-from api.jobs.records import JobLost, JobRecords
+from api.errors import ApiError, NotFound, Overloaded
+from api.jobs.records import JobRecords
 from api.jobs.runner import run_job
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,10 @@ class InlineJobs:
             job_id = await self._waiting.get()
             try:
                 await run_job(job_id, self._records)
-            except (ApiError, JobLost) as exc:
+            except NotFound:
+                # Recorded halfway, or expired while it waited.
+                await self._records.discard(job_id)
+            except ApiError as exc:
                 log.warning("job.given_up", job_id=job_id, error=str(exc))
             except Exception:
                 # The edge of the process: one job's fault must not end the others.

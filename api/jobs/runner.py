@@ -1,6 +1,8 @@
-"""Runs a claimed job in its process, passes its progress on, and ends it when it is cancelled.
+"""Carries out a job in a process of its own: progress into its log, ended when it is cancelled.
 
-Knows records and processes, not what jobs do nor where the order to run one came from.
+Safe to run again for the same job (a queue delivers at least once): one that has ended is left alone,
+one whose runner died is begun again. Knows records and processes, not what jobs do nor where the order
+to run one came from.
 """
 
 from __future__ import annotations
@@ -8,22 +10,24 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from asyncio.subprocess import Process
 from contextlib import suppress
-from functools import partial
-from typing import Any
 
 import structlog
 
 from api.errors import StateUnavailable
-from api.jobs.records import JobLost, JobRecords
+from api.jobs.records import JobEvent, JobRecords
 from api.settings import ROOT
-from api.turns.writer import retry_while_away
+from api.work.kinds import LeaseLost
+from api.work.writer import EventWriter
 
 log = structlog.get_logger(__name__)
 COMMAND = (sys.executable, "-m", "api.jobs.process")
 _END_S = 10.0
 _AWAY_S = 60.0
 _TAIL = 500
+_CANCELLED: JobEvent = {"cancelled": True}
+_INTERRUPTED: JobEvent = {"step": "interrupted", "done": 0, "total": 0}
 
 
 async def run_job(job_id: str, records: JobRecords, *, command: tuple[str, ...] = COMMAND) -> None:
@@ -33,43 +37,59 @@ async def run_job(job_id: str, records: JobRecords, *, command: tuple[str, ...] 
 
     Raises:
         NotFound: the job's record is gone.
-        JobLost: another run has taken it over.
+        LeaseLost: another run has taken it over.
         StateUnavailable: the state store is away.
     """
-    token = await records.claim(job_id)
-    if token is None:
+    claim = await records.claim(job_id)
+    if claim is None:
         return
+    async with EventWriter(records.log, job_id, claim.token, last=claim.last, away_s=_AWAY_S) as writer:
+        try:
+            last = (
+                _CANCELLED if claim.stop else await _carry_out(job_id, records, claim.token, writer, command)
+            )
+            await writer.put(last)
+            await writer.flush()
+            log.info("job.ended", job_id=job_id, status=records.log.kind.status_after(last))
+        except asyncio.CancelledError:
+            with suppress(StateUnavailable, LeaseLost):
+                await writer.put(_INTERRUPTED)
+                await writer.flush()
+                await records.release(job_id, claim.token)
+            raise
+
+
+async def _carry_out(
+    job_id: str,
+    records: JobRecords,
+    token: str,
+    writer: EventWriter[JobEvent],
+    command: tuple[str, ...],
+) -> JobEvent:
+    """Runs the job's process; returns the job's last event."""
     request = (await records.view(job_id)).request.model_dump_json()
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, request, stdout=pipe, stderr=pipe, cwd=ROOT)
-    reading = asyncio.create_task(_read(process, job_id, records, token))
-    cancelled = asyncio.Event()
-    watching = asyncio.create_task(_watch(process, job_id, records, token, cancelled))
+    reading = asyncio.create_task(_read(process, job_id, writer))
+    watching = asyncio.create_task(_watch(job_id, records, token))
     try:
-        last = await reading
-        status = "cancelled" if cancelled.is_set() else "completed" if "result" in last else "failed"
-        last = {"cancelled": True} if cancelled.is_set() else last
-        await retry_while_away(lambda: records.tell(job_id, token, last, status=status), away_s=_AWAY_S)
-        log.info("job.ended", job_id=job_id, status=status)
-    except asyncio.CancelledError:
-        await _end(process)
-        with suppress(StateUnavailable, JobLost):
-            await records.tell(job_id, token, {"step": "interrupted", "done": 0, "total": 0}, status="queued")
-        raise
+        await asyncio.wait({reading, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if watching.done():
+            watching.result()
+            return _CANCELLED
+        return reading.result()
     finally:
-        watching.cancel()
-        reading.cancel()
-        await asyncio.gather(watching, reading, return_exceptions=True)
+        for task in (reading, watching):
+            task.cancel()
+        await asyncio.gather(reading, watching, return_exceptions=True)
         await _end(process)
 
 
-async def _read(
-    process: asyncio.subprocess.Process, job_id: str, records: JobRecords, token: str
-) -> dict[str, Any]:
-    """Passes progress on; returns the process's last word."""
+async def _read(process: Process, job_id: str, writer: EventWriter[JobEvent]) -> JobEvent:
+    """Passes progress on; returns the process's last line."""
     assert process.stdout is not None
     assert process.stderr is not None
-    last: dict[str, Any] = {}
+    last: JobEvent = {}
     complaints = asyncio.create_task(process.stderr.read())
     try:
         async for raw in process.stdout:
@@ -79,7 +99,7 @@ async def _read(
                 log.warning("job.noise", job_id=job_id, line=raw.decode(errors="replace")[:_TAIL])
                 continue
             if "step" in line:
-                await retry_while_away(partial(records.tell, job_id, token, line), away_s=_AWAY_S)
+                await writer.put(line)
             else:
                 last = line
         code, complaint = await process.wait(), (await complaints).decode(errors="replace")
@@ -91,30 +111,16 @@ async def _read(
     return last
 
 
-async def _watch(
-    process: asyncio.subprocess.Process,
-    job_id: str,
-    records: JobRecords,
-    token: str,
-    cancelled: asyncio.Event,
-) -> None:
-    """Keeps the lease while the job runs; ends the process when the job is lost or `cancelled`."""
+async def _watch(job_id: str, records: JobRecords, token: str) -> None:
+    """Keeps the lease; returns when the job shall be cancelled. Raises `LeaseLost`."""
     while True:
-        try:
-            cancel = await records.renew(job_id, token)
-        except JobLost:
-            await _end(process)
-            return
-        except StateUnavailable:
-            cancel = False
-        if cancel:
-            cancelled.set()
-            await _end(process)
-            return
+        with suppress(StateUnavailable):
+            if (await records.renew(job_id, token)).stop:
+                return
         await asyncio.sleep(min(1.0, records.lease_s / 3))
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: Process) -> None:
     if process.returncode is not None:
         return
     process.terminate()

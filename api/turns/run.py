@@ -16,16 +16,17 @@ import structlog
 
 from api.conversation.memory import Memory, RememberedTurn
 from api.errors import ApiError, ProviderTimeout, SearchUnavailable, StateUnavailable
-from api.events import Delta, ProviderSwitched, TurnCompleted, TurnFailed, TurnStarted
+from api.events import Delta, ProviderSwitched, TurnCompleted, TurnEvent, TurnFailed, TurnStarted
 from api.turns.answering import Answering, Observe
-from api.turns.event_log import LeaseLost
-from api.turns.records import INTERRUPTED, Claim, TurnRecords
+from api.turns.records import INTERRUPTED, TurnRecords
 from api.turns.runners.base import TurnRequest
 from api.turns.saved import SavedTurn
 from api.turns.sessions import memory_of
 from api.turns.signals import Reason, Signals
 from api.turns.transcript import Transcript
-from api.turns.writer import EventWriter, retry_while_away
+from api.work.kinds import LeaseLost
+from api.work.records import Claim
+from api.work.writer import EventWriter, retry_while_away
 from retrieval.errors import RetrievalError
 
 log = structlog.get_logger(__name__)
@@ -35,6 +36,7 @@ INTERNAL = TurnFailed(
     retryable=True,
 )
 SEARCH_AWAY = SearchUnavailable("지금은 FAQ를 검색할 수 없습니다. 잠시 후 다시 질문해 주세요.").event()
+TurnWriter = EventWriter[TurnEvent]
 _ABANDONED: frozenset[Reason] = frozenset({"stopped", "abandoned"})
 
 
@@ -129,7 +131,7 @@ class _Run:
                 await asyncio.gather(watch, return_exceptions=True)
 
     async def _answer(
-        self, answering: Answering, writer: EventWriter, signal: asyncio.Future[Reason]
+        self, answering: Answering, writer: TurnWriter, signal: asyncio.Future[Reason]
     ) -> TurnCompleted | TurnFailed:
         """Streams the answer until it ends, fails, or is told to end."""
         producer = asyncio.create_task(self._produce(answering, writer), name=f"turn-{self._request.turn_id}")
@@ -156,7 +158,7 @@ class _Run:
             log.exception("turn.crashed", turn_id=self._request.turn_id)
             return INTERNAL
 
-    async def _produce(self, answering: Answering, writer: EventWriter) -> TurnCompleted | TurnFailed:
+    async def _produce(self, answering: Answering, writer: TurnWriter) -> TurnCompleted | TurnFailed:
         await self._void_earlier_text(writer)
         skip_start = self._claim.last > 0
         events = await answering.events(self._request, self._memory)
@@ -172,7 +174,7 @@ class _Run:
         log.error("turn.without_end", turn_id=self._request.turn_id)
         return INTERNAL
 
-    async def _void_earlier_text(self, writer: EventWriter) -> None:
+    async def _void_earlier_text(self, writer: TurnWriter) -> None:
         """Tells the reader of a half-written turn that its text starts again."""
         if self._claim.last == 0:
             return
@@ -193,7 +195,7 @@ class _Run:
         message = f"답변이 {seconds:g}초 안에 오지 않았습니다. 다시 시도해 주세요."
         return ProviderTimeout(self._request.provider, message).event()
 
-    async def _close(self, writer: EventWriter, final: TurnCompleted | TurnFailed) -> None:
+    async def _close(self, writer: TurnWriter, final: TurnCompleted | TurnFailed) -> None:
         """Saves the turn, then shows its end: what is saved is what the stream showed."""
         await writer.flush()
         if isinstance(final, TurnCompleted):

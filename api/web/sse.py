@@ -1,4 +1,4 @@
-"""Server-sent events of a turn: encoded for responses, decoded for our own clients.
+"""Server-sent events: encoded for responses, decoded for our own clients.
 
 Follows the HTML standard, section 9.2. Knows the framing, not what events mean.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import TypeVar
 
 from redis.exceptions import RedisError
 
@@ -15,6 +16,7 @@ from api.errors import ApiError
 from api.events import TURN_EVENT, TurnEvent, event_data
 from api.state.away import unavailable
 
+Event = TypeVar("Event")
 NumberedEvent = tuple[int, TurnEvent]
 _HEARTBEAT = b": keep-alive\n\n"
 
@@ -29,12 +31,17 @@ def last(error: ApiError) -> bytes:
     return f"event: error\ndata: {event_data(error.event())}\n\n".encode()
 
 
-async def stream(events: AsyncIterator[NumberedEvent], *, heartbeat_s: float) -> AsyncGenerator[bytes]:
+async def stream(
+    events: AsyncIterator[tuple[int, Event]],
+    *,
+    heartbeat_s: float,
+    encode: Callable[[int, Event], bytes],
+) -> AsyncGenerator[bytes]:
     """The events as bytes, with a comment line whenever `heartbeat_s` pass in silence.
 
     Where they break off, an `error` event says why.
     """
-    pending: asyncio.Task[NumberedEvent] | None = None
+    pending: asyncio.Task[tuple[int, Event]] | None = None
     try:
         while True:
             pending = pending or asyncio.ensure_future(_next(events))
@@ -63,7 +70,7 @@ async def stream(events: AsyncIterator[NumberedEvent], *, heartbeat_s: float) ->
             await aclose()
 
 
-async def _next(events: AsyncIterator[NumberedEvent]) -> NumberedEvent:
+async def _next(events: AsyncIterator[Event]) -> Event:
     return await anext(events)
 
 

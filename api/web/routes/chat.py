@@ -87,5 +87,5 @@ def _events(
 ) -> EventStream:
     following = services.follow(turn_id, after, key=caller.key)
     headers = {"X-Turn-Id": turn_id} | ({"X-Session-Id": session_id} if session_id else {})
-    body = sse.stream(following, heartbeat_s=services.settings.server.heartbeat_s)
+    body = sse.stream(following, heartbeat_s=services.settings.server.heartbeat_s, encode=sse.encode)
     return EventStream(body, headers=headers)

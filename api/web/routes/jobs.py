@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
 from fastapi.responses import StreamingResponse
 
-from api.errors import ApiError, InvalidRequest
-from api.jobs.records import JobView
+from api.errors import InvalidRequest
+from api.jobs.records import JobEvent, JobView
 from api.jobs.requests import JobRequest
+from api.jobs.start import begin_job
 from api.services import Services
+from api.web import sse
 from api.web.routes.dependencies import AdminDep, ServicesDep
 from api.web.streaming import EventStream
 from retrieval.characters import one_line
@@ -31,14 +33,7 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
 async def begin(body: JobRequest, services: ServicesDep, caller: AdminDep) -> JobView:
     """Begins a job. The same request again, while it waits or runs, gives the same job."""
     services.readers.check_open()
-    job_id, created = await services.jobs.create(body)
-    if created:
-        try:
-            await services.job_runner.start(job_id)
-        except ApiError:
-            await services.jobs.discard(job_id)
-            raise
-    return await services.jobs.view(job_id)
+    return await begin_job(body, services.jobs, services.job_runner)
 
 
 @router.get("/{job_id}")
@@ -66,25 +61,15 @@ async def cancel(job_id: str, services: ServicesDep, caller: AdminDep) -> JobVie
 
 
 async def _stream(services: Services, job_id: str, after: int) -> AsyncGenerator[bytes]:
-    follow = services.jobs.follow(job_id, after).__aiter__()
-    pending: asyncio.Task[tuple[int, dict[str, Any]]] | None = None
-    try:
-        while True:
-            pending = pending or asyncio.ensure_future(anext(follow))
-            done, _ = await asyncio.wait({pending}, timeout=services.settings.server.heartbeat_s)
-            if not done:
-                yield b": keep-alive\n\n"
-                continue
-            try:
-                number, event = pending.result()
-            except StopAsyncIteration:
-                break
-            pending = None
-            told = one_line(json.dumps(event, ensure_ascii=False))
-            yield f"id: {number}\nevent: progress\ndata: {told}\n\n".encode()
-        view = await services.jobs.view(job_id)
-        yield f"event: job.ended\ndata: {one_line(view.model_dump_json())}\n\n".encode()
-    finally:
-        if pending is not None:
-            pending.cancel()
-            await asyncio.gather(pending, return_exceptions=True)
+    following = services.jobs.follow(job_id, after)
+    heartbeat_s = services.settings.server.heartbeat_s
+    async with aclosing(sse.stream(following, heartbeat_s=heartbeat_s, encode=_encode)) as body:
+        async for part in body:
+            yield part
+    view = await services.jobs.view(job_id)
+    yield f"event: job.ended\ndata: {one_line(view.model_dump_json())}\n\n".encode()
+
+
+def _encode(number: int, event: JobEvent) -> bytes:
+    data = one_line(json.dumps(event, ensure_ascii=False))
+    return f"id: {number}\nevent: progress\ndata: {data}\n\n".encode()

@@ -19,13 +19,13 @@ from api.history.store import History
 from api.history.writer import HistoryWriter
 from api.state.connection import State
 from api.turns.answering import Answering
-from api.turns.event_log import EventLog
-from api.turns.records import TurnRecords
+from api.turns.records import TURNS, TurnRecords
 from api.turns.run import run_turn
 from api.turns.runners.base import TurnRequest
 from api.turns.saved import new_turn_id
 from api.turns.sessions import Sessions
 from api.turns.signals import Signals
+from api.work.event_log import EventLog
 from tests.api.history.conftest import Postgres
 from tests.api.turns.turn_kit import ANSWER, OWNER, ScriptedConversation
 
@@ -39,7 +39,7 @@ class Rig:
     def __init__(self, state: State, history: History, *, look_after_s: float = 60.0) -> None:
         self.outbox = Outbox(state, look_after_s=look_after_s, max_waiting=1000, ttl_s=600)
         self.sessions = Sessions(state)
-        log = EventLog(state, look_s=0.2, on_end=self.outbox.ended)
+        log = EventLog(state, TURNS, look_s=0.2, on_end=self.outbox.ended)
         self.turns = TurnRecords(
             state, log, self.sessions, lease_s=0.3, patience_s=0.1, on_begin=self.outbox.begun
         )

@@ -9,10 +9,10 @@ import pytest
 from api.errors import Conflict, InvalidRequest, NotFound
 from api.events import Delta, TurnCompleted, TurnFailed
 from api.state.connection import State
-from api.turns.event_log import LeaseLost
 from api.turns.runners.base import TurnRequest
 from api.turns.saved import SavedTurn, new_session_id, new_turn_id, now
 from api.turns.sessions import memory_of
+from api.work.kinds import LeaseLost
 from tests.api.turns.turn_kit import ANSWER, OWNER, ScriptedConversation, process
 
 

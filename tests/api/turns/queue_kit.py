@@ -47,11 +47,8 @@ async def worker(
             concurrency=concurrency,
             waiting=WaitingTime(state, limit_s=0),
         )
-        await running.start()
-        try:
+        async with running.consuming(drain_s=0.0):
             yield running
-        finally:
-            await running.drain(0.0)
 
 
 @asynccontextmanager

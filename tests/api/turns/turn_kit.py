@@ -11,14 +11,14 @@ from api.conversation.memory import Memory
 from api.events import Delta, Source, Sources, Suggestion, Suggestions, TurnCompleted, TurnEvent, TurnStarted
 from api.state.connection import State
 from api.turns.answering import Answering, Observer
-from api.turns.event_log import EventLog
-from api.turns.records import TurnRecords
+from api.turns.records import TURNS, TurnRecords
 from api.turns.run import RunLimits
 from api.turns.runners.base import TurnRequest
 from api.turns.runners.inline import InlineRunner
 from api.turns.saved import new_turn_id
 from api.turns.sessions import Sessions
 from api.turns.signals import Signals
+from api.work.event_log import EventLog
 
 PIECES = ("만 14세 ", "미만은 ", "판매회원으로 ", "가입할 수 ", "없습니다[1].")
 ANSWER = "".join(PIECES)
@@ -94,7 +94,7 @@ async def process(
     observers: tuple[Observer, ...] = (),
 ) -> AsyncIterator[Process]:
     """Opens the machinery of one process on `state`."""
-    log, sessions = EventLog(state, look_s=0.2), Sessions(state)
+    log, sessions = EventLog(state, TURNS, look_s=0.2), Sessions(state)
     turns = TurnRecords(state, log, sessions, lease_s=lease_s, patience_s=patience_s)
     signals = Signals(state, turns.stop_channel)
     answering = Answering(conversation or ScriptedConversation(), observers=observers)

@@ -21,7 +21,7 @@ async def test_silence_is_filled_with_comments() -> None:
         await go_on.wait()
         yield 2, Delta(text="나")
 
-    sent = sse.stream(events(), heartbeat_s=0.01)
+    sent = sse.stream(events(), heartbeat_s=0.01, encode=sse.encode)
     assert (await anext(sent)).startswith(b"id: 1\n")
     assert await anext(sent) == await anext(sent) == b": keep-alive\n\n"
     go_on.set()
@@ -39,7 +39,7 @@ async def test_a_reader_who_leaves_closes_the_events() -> None:
         finally:
             closed.set()
 
-    sent = sse.stream(events(), heartbeat_s=0.01)
+    sent = sse.stream(events(), heartbeat_s=0.01, encode=sse.encode)
     await anext(sent)
     await anext(sent)
     await sent.aclose()  # type: ignore[attr-defined]
@@ -67,7 +67,7 @@ async def test_a_stream_that_breaks_off_says_why() -> None:
             yield 1, Delta(text="가")
             raise fault
 
-        sent = [piece async for piece in sse.stream(events(), heartbeat_s=5)]
+        sent = [piece async for piece in sse.stream(events(), heartbeat_s=5, encode=sse.encode)]
         assert sent[-1].startswith(b"event: error\n")
         assert b"state_unavailable" in sent[-1]
 
@@ -82,7 +82,7 @@ async def test_an_end_that_nobody_reads_is_no_fault_in_the_log() -> None:
         yield 1, Delta(text="가")
         await end.wait()
 
-    sent = sse.stream(events(), heartbeat_s=0.01)
+    sent = sse.stream(events(), heartbeat_s=0.01, encode=sse.encode)
     await anext(sent)
     assert await anext(sent) == b": keep-alive\n\n"
     end.set()

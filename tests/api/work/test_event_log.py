@@ -7,9 +7,9 @@ from contextlib import aclosing
 
 from api.events import Delta, TurnFailed
 from api.state.connection import State
-from api.turns.feed import Feed
 from api.turns.runners.base import TurnRequest
 from api.turns.saved import new_turn_id
+from api.work.feed import Feed
 from tests.api.turns.turn_kit import OWNER, ScriptedConversation, process
 
 END = TurnFailed(code="x", message="끝", retryable=False)

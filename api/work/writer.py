@@ -1,4 +1,4 @@
-"""Writes the events of one run into the log, in order, without holding up the answer.
+"""Writes the events of one run into the log, in order, without holding up the work.
 
 Whatever has piled up while one write was on its way goes out with the next one. A store
 that is away for a while is waited for. Knows nothing of how the events came about.
@@ -8,30 +8,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from api.errors import StateUnavailable
-from api.events import TurnEvent
-from api.turns.event_log import EventLog
+from api.work.event_log import EventLog
+from api.work.kinds import Event
 
 T = TypeVar("T")
 _MOST_PENDING = 512
 
 
-class EventWriter:
+class EventWriter(Generic[Event]):
     """Numbers and appends events from `last + 1` on. Use as an async context manager."""
 
-    def __init__(self, log: EventLog, turn_id: str, token: str, *, last: int, away_s: float) -> None:
+    def __init__(self, log: EventLog[Event], work_id: str, token: str, *, last: int, away_s: float) -> None:
         """`away_s`: for how many seconds the store may be away before the run gives up."""
-        self._log, self._turn_id, self._token = log, turn_id, token
+        self._log, self._work_id, self._token = log, work_id, token
         self._next, self._away_s = last + 1, away_s
-        self._pending: list[TurnEvent] = []
+        self._pending: list[Event] = []
         self._wake, self._idle = asyncio.Event(), asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> EventWriter:
-        self._task = asyncio.create_task(self._write(), name=f"writer-{self._turn_id}")
+    async def __aenter__(self) -> EventWriter[Event]:
+        self._task = asyncio.create_task(self._write(), name=f"writer-{self._work_id}")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -44,7 +44,7 @@ class EventWriter:
         """True when a write failed for good: nothing more of this run can be shown."""
         return self._task is not None and self._task.done()
 
-    async def put(self, event: TurnEvent) -> None:
+    async def put(self, event: Event) -> None:
         """Queues an event; raises what made an earlier write fail."""
         self._pending.append(event)
         self._idle.clear()
@@ -72,8 +72,8 @@ class EventWriter:
                 await retry_while_away(lambda events=batch: self._append(events), away_s=self._away_s)  # type: ignore[misc]
             self._idle.set()
 
-    async def _append(self, events: list[TurnEvent]) -> None:
-        await self._log.append_all(self._turn_id, self._next, events, token=self._token)
+    async def _append(self, events: list[Event]) -> None:
+        await self._log.append_all(self._work_id, self._next, events, token=self._token)
         self._next += len(events)
 
 

@@ -1,8 +1,9 @@
-"""The atomic steps of a turn's record, in Lua; each touches the one hash `KEYS[1]`.
+"""The atomic steps of the record of a turn or a job, in Lua.
 
-Fields: request, owner, session, status, last (number of the newest event), final, stop,
-token and lease_until (who runs it), patience, followed_until, begun_ms, ended_ms; times in ms of the server's
-clock, so that the clocks of our machines need not agree.
+Each touches the hash `KEYS[1]`; BEGIN also the log `KEYS[2]`. Fields: status, last (number of the newest
+event), final, stop, attempts, token and lease_until (who runs it), patience, followed_until, begun_ms,
+ended_ms, and what the kind of work keeps. Times in ms of the server's clock, so that the clocks of our
+machines need not agree. Each may be sent twice and then changes nothing more.
 """
 
 _NOW = """
@@ -10,15 +11,20 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 """
 
-# ARGV: request, owner, session, patience, ttl. A turn without a runner yet counts from now.
+# ARGV: ttl, patience, nonce, field, value, ... Work without a runner yet counts from now. With a nonce,
+# work under this id that has ended is replaced. Returns 1 begun, 0 there already.
 BEGIN = (
     _NOW
     + """
-if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-redis.call('HSET', KEYS[1], 'request', ARGV[1], 'owner', ARGV[2], 'session', ARGV[3],
-  'status', 'queued', 'last', 0, 'token', '', 'lease_until', now, 'patience', ARGV[4],
-  'followed_until', now, 'begun_ms', now)
-redis.call('EXPIRE', KEYS[1], ARGV[5])
+local rec = redis.call('HMGET', KEYS[1], 'last', 'final', 'nonce')
+if rec[1] then
+  if ARGV[3] ~= '' and rec[3] == ARGV[3] then return 1 end
+  if ARGV[3] == '' or not rec[2] then return 0 end
+  redis.call('DEL', KEYS[1], KEYS[2])
+end
+redis.call('HSET', KEYS[1], 'status', 'queued', 'last', 0, 'token', '', 'lease_until', now,
+  'patience', ARGV[2], 'nonce', ARGV[3], 'followed_until', now, 'begun_ms', now, unpack(ARGV, 4))
+redis.call('EXPIRE', KEYS[1], ARGV[1])
 return 1
 """
 )
@@ -35,6 +41,7 @@ if rec[2] then return {0, last, 0} end
 if ARGV[3] == 'dead' then held = held + tonumber(rec[5]) end
 if (rec[3] ~= '' or ARGV[3] == 'dead') and now <= held then return {2, last, held - now} end
 redis.call('HSET', KEYS[1], 'token', ARGV[1], 'lease_until', now + ARGV[2], 'status', 'running')
+if rec[3] ~= ARGV[1] then redis.call('HINCRBY', KEYS[1], 'attempts', 1) end
 return {1, last, tonumber(rec[6] or 0)}
 """
 )
@@ -61,7 +68,7 @@ return 1
 """
 )
 
-# ARGV: turn id, channel.
+# ARGV: id, channel.
 STOP = """
 local rec = redis.call('HMGET', KEYS[1], 'last', 'final')
 if not rec[1] or rec[2] then return 0 end
