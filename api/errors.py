@@ -121,12 +121,17 @@ class HistoryUnavailable(ApiError):
 
 
 class ProviderError(ApiError):
-    """A provider failed; another attempt or provider may succeed."""
+    """A provider failed; another attempt or provider may succeed.
+
+    `sent` is false where the request never reached it: sent elsewhere, it cannot run twice.
+    """
 
     code, status, retryable = "provider_error", 502, True
 
-    def __init__(self, provider: str, message: str, *, retry_after: float | None = None) -> None:
-        self.provider = provider
+    def __init__(
+        self, provider: str, message: str, *, retry_after: float | None = None, sent: bool = True
+    ) -> None:
+        self.provider, self.sent = provider, sent
         super().__init__(message, retry_after=retry_after)
 
 

@@ -85,7 +85,10 @@ class Delta(_Event):
 
 
 class ProviderSwitched(_Event):
-    """The answer starts again with another provider: text shown so far is void."""
+    """The answer starts again: text shown so far is void.
+
+    With another provider, or with another server or worker of the same one (`to` is `from` then).
+    """
 
     type: Literal["provider.switched"] = "provider.switched"
     from_: str = Field(alias="from")

@@ -312,8 +312,10 @@ async def _open_parts(settings: Settings, state: State, *, first: bool = False) 
         open_history(settings) as history,
         write_behind(settings, history, state, turns, outbox),
     ):
+        metrics = Metrics()
+        metrics.servers.upstreams = engine.conversation.providers.upstreams.values()
         try:
-            yield _Parts(state, engine, turns, signals, limits, Metrics(), waiting, history, outbox)
+            yield _Parts(state, engine, turns, signals, limits, metrics, waiting, history, outbox)
         finally:
             await signals.aclose()
 

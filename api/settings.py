@@ -180,9 +180,9 @@ class ConversationSettings(_Section):
 
 
 class Endpoint(_Section):
-    """An OpenAI-compatible server: OpenAI, vLLM, or any other."""
+    """An OpenAI-compatible server: OpenAI, vLLM, or any other; or several that run the same model."""
 
-    base_url: str
+    base_url: str | tuple[str, ...] = Field(description="several: a list, or separated by commas")
     model: str
     alias_file: Path | None = Field(None, description="says which adapter `model` stands for")
     api_key: SecretStr = SecretStr("")
@@ -199,15 +199,23 @@ class Endpoint(_Section):
     usd_per_million_input: float = Field(0.0, ge=0)
     usd_per_million_output: float = Field(0.0, ge=0)
 
-    @field_validator("base_url")
-    @classmethod
-    def _is_http(cls, value: str) -> str:
-        url = urlsplit(value)
-        if url.scheme not in ("http", "https") or not url.hostname or url.port == 0:
-            raise ValueError("must be an http:// or https:// URL")
-        if url.username or url.query or url.fragment:
-            raise ValueError("must hold a host, a port and a path, nothing else; the key goes into api_key")
-        return value
+    @property
+    def base_urls(self) -> tuple[str, ...]:
+        """The address of each server."""
+        several = self.base_url.split(",") if isinstance(self.base_url, str) else self.base_url
+        return tuple(url.strip().rstrip("/") for url in several)
+
+    @model_validator(mode="after")
+    def _are_http(self) -> Endpoint:
+        for each in self.base_urls or ("",):
+            url = urlsplit(each)
+            if url.scheme not in ("http", "https") or not url.hostname or url.port == 0:
+                raise ValueError("base_url: must be an http:// or https:// URL, or several")
+            if url.username or url.query or url.fragment:
+                raise ValueError("base_url: must hold a host, a port and a path; the key goes into api_key")
+        if len(set(self.base_urls)) < len(self.base_urls):
+            raise ValueError("base_url: names a server twice")
+        return self
 
     @field_validator("api_key")
     @classmethod

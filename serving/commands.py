@@ -5,7 +5,7 @@ Knows no settings: whoever mounts `app` passes a `Locate` as Typer's context obj
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -20,15 +20,18 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Fine-tuned adapters: try, promote, roll back; no restart.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="as `adapters list` shows it")]
 Provider = Annotated[str, typer.Option(help="the provider of the settings whose alias this is")]
-Servers = Annotated[list[str] | None, typer.Option("--server", help="URL of a vLLM; of each, with several")]
+Servers = Annotated[
+    list[str] | None,
+    typer.Option("--server", help="URL of a vLLM, of each with several; by default those of the settings"),
+]
 Mounted = Annotated[str, typer.Option(help="the adapters' folder as vLLM sees it, where that differs")]
 
 
 class Served(NamedTuple):
-    """Where a provider's adapters are, and the server that answers with them."""
+    """Where a provider's adapters are, and the servers that answer with them."""
 
     registry: Path
-    base_url: str
+    base_urls: Sequence[str]
     api_key: str
 
 
@@ -125,9 +128,7 @@ def _adapters(locate: Locate, provider: str, urls: list[str] | None, mounted: st
 
     served = locate(provider)
     with ExitStack() as stack:
-        servers = [
-            stack.enter_context(Vllm(url, api_key=served.api_key)) for url in urls or [served.base_url]
-        ]
+        servers = [stack.enter_context(Vllm(url, api_key=served.api_key)) for url in urls or served.base_urls]
         yield Adapters(served.registry, servers, mounted=mounted)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from api.events import ProviderSwitched, TurnCompleted, TurnEvent, TurnFailed, Usage
 
 if TYPE_CHECKING:
     from api.conversation.memory import Memory
+    from api.providers.openai.upstreams import Upstreams
     from api.turns.runners.base import TurnRequest
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.3, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -63,6 +66,8 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.cache_hits = Counter("smartstore_answer_cache_hits", "Answers from the cache", registry=registry)
+        self.servers = ServerMetrics()
+        registry.register(self.servers)
         # Finding a labelled child costs more than counting with it.
         self._requests = lru_cache(_CHILDREN)(self.http_requests.labels)
         self._request_seconds = lru_cache(_CHILDREN)(self.http_seconds.labels)
@@ -110,3 +115,31 @@ class Metrics:
             self.ungrounded.labels(event.provider).inc(len(event.ungrounded))
         if event.cached:
             self.cache_hits.inc()
+
+
+class ServerMetrics(Collector):
+    """Counts of each provider's servers, read when somebody asks for the metrics."""
+
+    def __init__(self) -> None:
+        self.upstreams: Iterable[Upstreams] = ()
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics of every server."""
+        labels = ("provider", "server")
+        requests = CounterMetricFamily(
+            "smartstore_server_requests", "Requests to a provider's server", labels=(*labels, "outcome")
+        )
+        outstanding = GaugeMetricFamily(
+            "smartstore_server_outstanding", "Requests that it is answering", labels=labels
+        )
+        rests = GaugeMetricFamily(
+            "smartstore_server_resting", "1 while its breaker keeps requests away", labels=labels
+        )
+        for each in self.upstreams:
+            for server in each.servers:
+                at = (each.name, server.address)
+                outstanding.add_metric(at, server.outstanding)
+                rests.add_metric(at, server.rests)
+                for outcome, count in server.counts.items():
+                    requests.add_metric((*at, outcome), count)
+        yield from (requests, outstanding, rests)

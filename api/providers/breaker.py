@@ -49,13 +49,13 @@ return {1, failures, 0}
 """
 )
 
-# ARGV: limit, open ms, longest ms, forget ms. Returns ms it is open for (0: still closed).
+# ARGV: limit, open ms, longest ms, forget ms, failures. Returns ms it is open for (0: still closed).
 _FAILED = (
     _NOW
     + """
 local until_, probing = unpack(redis.call('HMGET', KEYS[1], 'open_until', 'probe_until'))
 if until_ and now < tonumber(until_) then return 0 end
-local failures = redis.call('HINCRBY', KEYS[1], 'failures', 1)
+local failures = redis.call('HINCRBY', KEYS[1], 'failures', ARGV[5])
 local open = 0
 if failures >= tonumber(ARGV[1]) then
   local times = redis.call('HINCRBY', KEYS[1], 'openings', 1)
@@ -92,22 +92,25 @@ class CircuitBreaker:
         state: the store.
         failures: how many in a row open it.
         open_s: for how many seconds at first; doubled with each failed probe.
+        longest_s: the most that becomes of it.
     """
 
-    def __init__(self, state: State, *, failures: int = 5, open_s: float = 10.0) -> None:
-        self._state, self._limit, self._open_s = state, failures, open_s
+    def __init__(
+        self, state: State, *, failures: int = 5, open_s: float = 10.0, longest_s: float = _LONGEST_S
+    ) -> None:
+        self._state, self._limit, self._open_s, self._longest_s = state, failures, open_s, longest_s
         self._enter = state.redis.register_script(_ENTER)
         self._fail = state.redis.register_script(_FAILED)
         self._failures: dict[str, int] = {}
         self._looked: dict[str, float] = {}
 
-    async def enter(self, name: str) -> None:
-        """Asks to use a provider. Raises `BreakerOpen`.
+    async def enter(self, name: str) -> Reading:
+        """Asks to use a provider; `half_open` for who is its probe. Raises `BreakerOpen`.
 
         Every entry is followed by one of `succeeded`, `failed` and `left`.
         """
         if time.monotonic() - self._looked.get(name, -_FRESH_S) < _FRESH_S and not self._failures.get(name):
-            return
+            return Reading()
         if not self._failures.get(name):
             # One look for all who come while it is on its way.
             self._looked[name] = time.monotonic()
@@ -117,6 +120,7 @@ class CircuitBreaker:
             raise BreakerOpen(name, message, retry_after=max(reading.wait_s, 0.1))
         if reading.position == "half_open":
             log.info("breaker_probe", provider=name)
+        return reading
 
     async def succeeded(self, name: str) -> None:
         """The provider answered: whatever failed before is forgiven."""
@@ -124,13 +128,20 @@ class CircuitBreaker:
             self._failures[name] = 0
             await self._quietly(self._state.redis.delete(self._key(name)))
 
-    async def failed(self, name: str) -> None:
-        """The provider failed."""
-        self._failures[name] = self._failures.get(name, 0) + 1
-        times = [int(s * 1000) for s in (self._open_s, _LONGEST_S, _FORGET_S)]
-        open_ms = await self._quietly(self._fail(keys=[self._key(name)], args=[self._limit, *times]))
+    async def failed(self, name: str, *, at_once: bool = False) -> float:
+        """The provider failed; `at_once` opens its breaker without waiting for more failures.
+
+        Returns the seconds for which that opened it, 0 where it did not.
+        """
+        failures = self._limit if at_once else 1
+        self._failures[name] = self._failures.get(name, 0) + failures
+        times = [int(s * 1000) for s in (self._open_s, self._longest_s, _FORGET_S)]
+        open_ms = await self._quietly(
+            self._fail(keys=[self._key(name)], args=[self._limit, *times, failures])
+        )
         if open_ms:
             log.warning("breaker_opened", provider=name, open_s=open_ms / 1000)
+        return (open_ms or 0) / 1000
 
     async def left(self, name: str) -> None:
         """Nothing is known of how the provider would have done: another may probe it."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 from opentelemetry.trace import Span, SpanKind
@@ -24,12 +25,15 @@ from api.providers.model_alias import ModelAlias
 from api.providers.stats import Outcome, ProviderStats
 from retrieval.prompt import GroundedPrompt
 
+if TYPE_CHECKING:
+    from api.providers.openai.upstreams import Upstreams
+
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Switched:
-    """From here on another provider answers, from the beginning.
+    """From here on another provider answers, or another server of the same one, from the beginning.
 
     `silent` is true where nothing had been shown yet.
     """
@@ -51,6 +55,8 @@ class Providers:
         stats: where answers are counted.
         health: what GET /providers tells.
         aliases: of the providers whose model stands for another one.
+        upstreams: the servers of those that have any. With several, each has a breaker of its own
+            in place of the provider's.
     """
 
     def __init__(
@@ -63,12 +69,14 @@ class Providers:
         stats: ProviderStats | None = None,
         health: HealthProbes | None = None,
         aliases: Mapping[str, ModelAlias] | None = None,
+        upstreams: Mapping[str, Upstreams] | None = None,
     ) -> None:
         self._providers = dict(providers)
         self.default, self.fallback = default, tuple(fallback)
         self.breaker, self.stats = breaker, stats
         self.health = health or HealthProbes({})
         self._aliases = dict(aliases or {})
+        self.upstreams = dict(upstreams or {})
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,10 +101,12 @@ class Providers:
     ) -> AsyncGenerator[Chunk | Switched]:
         """Streams `name`'s answer; on failure the next fallback starts it again.
 
+        An answer that broke off is first begun again on another server of the same provider, if it has one.
         Raises the last `ProviderError` when no provider is left.
         """
-        order = [name, *(f for f in self.fallback if f != name)]
-        for position, current in enumerate(order):
+        current, restarts = name, self._restarts(name)
+        waiting = [f for f in self.fallback if f != name]
+        while True:
             shown = False
             try:
                 async with aclosing(self.stream_from(current, prompt, options)) as chunks:
@@ -105,10 +115,18 @@ class Providers:
                         yield chunk
                 return
             except ProviderError as exc:
-                if position + 1 == len(order):
+                again = shown and restarts > 0 and exc.retryable
+                if not again and not waiting:
                     raise
                 log.warning("provider_failed", provider=current, code=exc.code, error=exc.message)
-                yield Switched(current, order[position + 1], exc.code, silent=not shown)
+                after = current if again else waiting.pop(0)
+                restarts = restarts - 1 if again else self._restarts(after)
+                yield Switched(current, after, exc.code, silent=not shown)
+                current = after
+
+    def _restarts(self, name: str) -> int:
+        """How many other servers a provider has for an answer that broke off."""
+        return len(self.upstreams[name].servers) - 1 if name in self.upstreams else 0
 
     async def stream_from(
         self, name: str, prompt: GroundedPrompt, options: GenerationOptions
@@ -118,8 +136,7 @@ class Providers:
         Raises `ProviderError`; `BreakerOpen` where the provider is being left alone.
         """
         provider = self.get(name)
-        if self.breaker is not None:
-            await self.breaker.enter(name)
+        await self.enter(name)
         started, first_token_s = time.perf_counter(), None
         usage: Usage | None = None
         outcome: Outcome = "left"
@@ -142,6 +159,11 @@ class Providers:
                 total_s = time.perf_counter() - started
                 await self.settle(name, outcome, usage=usage, first_token_s=first_token_s, total_s=total_s)
 
+    async def enter(self, name: str) -> None:
+        """Asks to use a provider. Raises `BreakerOpen` where it is being left alone."""
+        if self.breaker is not None and not self._restarts(name):
+            await self.breaker.enter(name)
+
     async def settle(
         self,
         name: str,
@@ -151,14 +173,14 @@ class Providers:
         first_token_s: float | None,
         total_s: float,
     ) -> None:
-        """Counts one use of a provider and tells its breaker; follows every `breaker.enter`."""
+        """Counts one use of a provider and tells its breaker; follows every `enter`."""
         if self.stats is not None:
             self.stats.record(name, outcome, usage=usage, first_token_s=first_token_s, total_s=total_s)
         await self._tell_breaker(name, outcome, began=first_token_s is not None)
 
     async def _tell_breaker(self, name: str, outcome: Outcome, *, began: bool) -> None:
         """A refused request says nothing of the next one; an answer that was left, if it had begun."""
-        if self.breaker is None:
+        if self.breaker is None or self._restarts(name):
             return
         if outcome == "failed":
             await self.breaker.failed(name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
 
 from api.providers.base import ChatProvider
 from api.providers.breaker import CircuitBreaker
@@ -12,9 +14,15 @@ from api.providers.extractive import Extractive
 from api.providers.health import HealthProbes, Probe
 from api.providers.model_alias import ModelAlias
 from api.providers.stats import open_stats
-from api.settings import Settings
+from api.settings import Endpoint, Settings
 from api.state.connection import State
 from retrieval.tokenizer import KoreanTokenizer
+
+if TYPE_CHECKING:
+    from api.providers.openai.upstreams import Upstreams
+
+# One of several servers is asked for its models before it gets a turn again: trying costs nobody anything.
+_LONGEST_REST_S = 20.0
 
 
 @asynccontextmanager
@@ -30,30 +38,27 @@ async def open_providers(
         opened: dict[str, ChatProvider] = {"extractive": Extractive(tokenizer)}
         probes: dict[str, Probe] = {}
         aliases: dict[str, ModelAlias] = {}
+        upstreams: dict[str, Upstreams] = {}
+        breaker, server_breaker, stats = None, None, None
+        if state is not None:
+            failures, open_s = chosen.breaker_failures, chosen.breaker_open_s
+            breaker = CircuitBreaker(state, failures=failures, open_s=open_s)
+            server_breaker = CircuitBreaker(
+                state, failures=failures, open_s=open_s, longest_s=max(open_s, _LONGEST_REST_S)
+            )
+            stats = await stack.enter_async_context(open_stats(state))
         for name, endpoint in chosen.endpoints.items():
-            from api.providers.openai.pool import Upstream
             from api.providers.openai.provider import OpenAICompatible
 
-            upstream = await stack.enter_async_context(
-                Upstream(
-                    name,
-                    endpoint.base_url,
-                    api_key=endpoint.api_key.get_secret_value(),
-                    max_connections=endpoint.max_connections,
-                    connect_timeout_s=endpoint.connect_timeout_s,
-                )
-            )
+            servers = upstreams[name] = await _open_upstreams(stack, name, endpoint, server_breaker)
             mask = settings.conversation.mask_personal_data
             if endpoint.alias_file:
                 aliases[name] = ModelAlias(endpoint.model, settings.path(endpoint.alias_file))
-            provider = OpenAICompatible(name, endpoint, upstream, mask=mask, alias=aliases.get(name))
-            opened[name], probes[name] = provider, provider.probe
+            provider = OpenAICompatible(name, endpoint, servers, mask=mask, alias=aliases.get(name))
+            opened[name] = provider
+            probes |= {server.key: partial(provider.probe, server) for server in servers.servers}
         health = HealthProbes(probes)
         stack.push_async_callback(health.aclose)
-        breaker, stats = None, None
-        if state is not None:
-            breaker = CircuitBreaker(state, failures=chosen.breaker_failures, open_s=chosen.breaker_open_s)
-            stats = await stack.enter_async_context(open_stats(state))
         yield Providers(
             opened,
             default=chosen.default,
@@ -62,4 +67,27 @@ async def open_providers(
             stats=stats,
             health=health,
             aliases=aliases,
+            upstreams=upstreams,
         )
+
+
+async def _open_upstreams(
+    stack: AsyncExitStack, name: str, endpoint: Endpoint, breaker: CircuitBreaker | None
+) -> Upstreams:
+    """Connections to each server of an endpoint."""
+    from api.providers.openai.pool import Upstream
+    from api.providers.openai.upstreams import Upstreams
+
+    pools = [
+        await stack.enter_async_context(
+            Upstream(
+                name,
+                url,
+                api_key=endpoint.api_key.get_secret_value(),
+                max_connections=endpoint.max_connections,
+                connect_timeout_s=endpoint.connect_timeout_s,
+            )
+        )
+        for url in endpoint.base_urls
+    ]
+    return Upstreams(name, pools, breaker=breaker if len(pools) > 1 else None)

@@ -87,6 +87,9 @@ class Upstream:
     Requests go through the proxy that `HTTPS_PROXY` or `HTTP_PROXY` names, unless `NO_PROXY` names
     the server.
 
+    Attributes:
+        address: the base URL, without a slash at its end.
+
     Args:
         name: the provider's name, for error messages.
         base_url: with the version, e.g. `https://api.openai.com/v1`.
@@ -105,7 +108,8 @@ class Upstream:
         connect_timeout_s: float = 5.0,
     ) -> None:
         self.name, self._connect_s, self._max_connections = name, connect_timeout_s, max_connections
-        self._base = URL(base_url.rstrip("/"))
+        self.address = base_url.rstrip("/")
+        self._base = URL(self.address)
         self._urls: dict[str, URL] = {}
         self._proxy = proxy_of(self._base)
         self._headers = {"Accept-Encoding": "identity"}
@@ -161,16 +165,18 @@ class Upstream:
     def error(self, exc: Exception) -> ProviderError:
         """What went wrong, for the seller; the reason is in the log, for the operator."""
         if isinstance(exc, TimeoutError):
-            return ProviderTimeout(self.name, f"'{self.name}' 서버가 제때 답하지 않았습니다.")
+            sent = not isinstance(exc, aiohttp.ConnectionTimeoutError)
+            return ProviderTimeout(self.name, f"'{self.name}' 서버가 제때 답하지 않았습니다.", sent=sent)
         unreached = isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError)
         log.warning(
             "provider_unreachable" if unreached else "provider_broke_off",
             provider=self.name,
+            server=self.address,
             reason=reason_of(exc),
             error=str(exc),
         )
         if unreached:
-            return ProviderError(self.name, f"'{self.name}' 서버에 연결할 수 없습니다.")
+            return ProviderError(self.name, f"'{self.name}' 서버에 연결할 수 없습니다.", sent=False)
         return ProviderError(self.name, f"'{self.name}' 서버와의 연결이 끊겼습니다.")
 
     def _session(self) -> aiohttp.ClientSession:

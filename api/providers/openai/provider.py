@@ -21,7 +21,8 @@ from api.providers.base import Chunk, GenerationOptions
 from api.providers.model_alias import ModelAlias
 from api.providers.openai.chunks import BadChunk, Completion, Price
 from api.providers.openai.events import EventStream, EventTooLong
-from api.providers.openai.pool import Response, Upstream
+from api.providers.openai.pool import Response
+from api.providers.openai.upstreams import Lease, Server, Upstreams
 from api.providers.retry import backoff, retry_after
 from api.settings import ENV_PREFIX, Endpoint
 from retrieval.prompt import Exchange, GroundedPrompt
@@ -41,7 +42,7 @@ class OpenAICompatible:
     Args:
         name: what settings and requests call it.
         endpoint: where it is, what it runs, and how long it may take.
-        upstream: open connections to it.
+        upstreams: open connections to its servers.
         mask: replace personal data before text leaves for a third party.
         alias: what the endpoint's model stands for, where that can change.
     """
@@ -52,13 +53,13 @@ class OpenAICompatible:
         self,
         name: str,
         endpoint: Endpoint,
-        upstream: Upstream,
+        upstreams: Upstreams,
         *,
         mask: bool = True,
         alias: ModelAlias | None = None,
     ) -> None:
         self.name, self.model, self.third_party = name, endpoint.model, endpoint.third_party
-        self.endpoint, self.upstream = endpoint, upstream
+        self.endpoint, self.upstreams = endpoint, upstreams
         self._mask = mask and endpoint.third_party
         self._alias = alias
         self.price = Price(endpoint.usd_per_million_input, endpoint.usd_per_million_output)
@@ -70,6 +71,8 @@ class OpenAICompatible:
     async def stream(self, prompt: GroundedPrompt, options: GenerationOptions) -> AsyncGenerator[Chunk]:
         """Streams the answer; every chunk carries the usage so far.
 
+        Before the first token a server that fails is followed by the others, then by another try.
+
         Raises:
             ProviderTimeout: no first token, or no further one, in time.
             ProviderRejected: the server refuses the request; trying again cannot help.
@@ -78,29 +81,33 @@ class OpenAICompatible:
         self.check_key()
         body = self._body(_masked(prompt) if self._mask else prompt, options)
         deadline = asyncio.get_running_loop().time() + self.endpoint.first_token_timeout_s
-        attempt, shown = 0, False
+        attempt, shown, tried = 0, False, set[Server]()
         while True:
             try:
-                async with aclosing(self._attempt(body, deadline)) as chunks:
+                async with aclosing(self._attempt(body, deadline, options.session, tried)) as chunks:
                     async for chunk in chunks:
                         shown = shown or bool(chunk.text)
                         yield chunk
                 return
             except ProviderError as exc:
-                wait = backoff(attempt, exc.retry_after)
+                elsewhere = self.upstreams.others(tried)
+                wait = 0.0 if elsewhere else backoff(attempt, exc.retry_after)
                 late = asyncio.get_running_loop().time() + wait >= deadline
-                if shown or late or not exc.retryable or attempt >= self.endpoint.max_retries:
+                spent = attempt >= self.endpoint.max_retries and not elsewhere
+                if shown or late or not exc.retryable or spent:
                     raise
                 log.info("provider_retry", provider=self.name, error=exc.message, wait_s=round(wait, 2))
-            attempt += 1
-            await asyncio.sleep(wait)
+            if not elsewhere:
+                attempt += 1
+                tried.clear()
+                await asyncio.sleep(wait)
 
-    async def probe(self) -> None:
-        """Asks the server for its models; raises `ProviderError` where it cannot answer questions."""
+    async def probe(self, server: Server) -> None:
+        """Asks a server for its models; raises `ProviderError` where it cannot answer questions."""
         self.check_key()
         try:
             async with asyncio.timeout(_PROBE_S):
-                response = await self.upstream.send("GET", "/models")
+                response = await server.pool.send("GET", "/models")
                 with response:
                     listed = await response.read_up_to(_LONGEST_LIST) if response.status == 200 else b""
                     if response.status not in (200, 404, 405):
@@ -111,14 +118,26 @@ class OpenAICompatible:
         if names and model not in names:
             raise ProviderRejected(self.name, f"'{self.name}' 서버에 모델 '{model}'이(가) 없습니다.")
 
-    async def _attempt(self, body: dict[str, Any], deadline: float) -> AsyncGenerator[Chunk]:
-        """One request; `deadline` (loop time) is for its first token."""
+    async def _attempt(
+        self, body: dict[str, Any], deadline: float, session: str | None, tried: set[Server]
+    ) -> AsyncGenerator[Chunk]:
+        """One request, to a server not `tried` yet; `deadline` (loop time) is for its first token."""
+        async with self.upstreams.lease(session, tried=tried) as lease:
+            tried.add(lease.server)
+            async with aclosing(self._ask(lease, body, deadline)) as chunks:
+                async for chunk in chunks:
+                    lease.began = lease.began or bool(chunk.text)
+                    yield chunk
+            lease.outcome = "answered"
+
+    async def _ask(self, lease: Lease, body: dict[str, Any], deadline: float) -> AsyncGenerator[Chunk]:
+        """One server's answer."""
         completion, loop = self._completion(body), asyncio.get_running_loop()
         between_s = self.endpoint.between_tokens_timeout_s
         content = json.dumps(body, ensure_ascii=False).encode()
         try:
             async with asyncio.timeout_at(deadline):
-                response = await self.upstream.send("POST", "/chat/completions", body=content)
+                response = await lease.server.pool.send("POST", "/chat/completions", body=content)
         except TimeoutError as exc:
             raise self._late("첫 응답을") from exc
         with response:

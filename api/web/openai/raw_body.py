@@ -17,6 +17,7 @@ from api.errors import InvalidRequest
 _OPENING = re.compile(r"[ \t\n\r]*\{[ \t\n\r]*")
 _KEY = re.compile(r'"([^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*)"[ \t\n\r]*:[ \t\n\r]*')
 _AFTER = re.compile(r"[ \t\n\r]*(?:(,)[ \t\n\r]*|\}[ \t\n\r]*\Z)")
+_LONGEST_OPENING = 1024
 
 
 class Malformed(ValueError):
@@ -64,6 +65,19 @@ class RawBody:
         if stream is not None and not isinstance(stream, bool):
             raise InvalidRequest("stream: true 또는 false여야 합니다.")
 
+    def opening(self) -> str:
+        """What all requests of one conversation have in common: its cache key, or how it begins."""
+        key = self.fields.get("prompt_cache_key")
+        if isinstance(key, str) and key:
+            return key
+        messages = self.fields.get("messages", self.fields.get("input"))
+        if not isinstance(messages, list):
+            return _beginning(messages)
+        asked = (
+            n for n, each in enumerate(messages) if isinstance(each, dict) and each.get("role") == "user"
+        )
+        return "\n".join(map(_beginning, messages[: next(asked, 0) + 1]))
+
     def naming(self, model: str) -> bytes:
         """The body with another model; every other byte as it was."""
         start, end = self.model_at
@@ -87,6 +101,19 @@ def read_body(body: bytes) -> RawBody:
     if model_at is None or not isinstance(fields["model"], str):
         raise Malformed("no model")
     return RawBody(text, fields, model_at)
+
+
+def _beginning(value: Any) -> str:
+    """The first text of a message's content, whatever form it has."""
+    match value:
+        case str():
+            return value[:_LONGEST_OPENING]
+        case list() if value:
+            return _beginning(value[0])
+        case dict():
+            return _beginning(value.get("content", value.get("text")))
+        case _:
+            return ""
 
 
 def _members(text: str) -> Iterator[tuple[str, Any, int, int]]:

@@ -17,6 +17,7 @@ from api.errors import ApiError, ProviderError, ProviderRejected
 from api.events import Usage
 from api.providers.openai.pool import Response
 from api.providers.openai.provider import OpenAICompatible
+from api.providers.openai.upstreams import Server
 from api.web.openai.errors import error_event
 from api.web.openai.raw_body import RawBody
 from api.web.problems import refusal
@@ -62,9 +63,7 @@ class Relay:
             with access.slots.raw(caller.key), self.services.readers.reading(caller.key) as self.reader:
                 self.check()
                 self.provider.check_key()
-                breaker = self.services.providers.breaker
-                if breaker is not None:
-                    await breaker.enter(self.provider.name)
+                await self.services.providers.enter(self.provider.name)
                 try:
                     await self._relay(receive)
                 finally:
@@ -81,7 +80,7 @@ class Relay:
                 raise
 
     async def _relay(self, receive: Receive) -> None:
-        endpoint, upstream = self.provider.endpoint, self.provider.upstream
+        endpoint = self.provider.endpoint
         streams = self.raw.fields.get("stream") is True
         idle_s = max(endpoint.first_token_timeout_s, endpoint.between_tokens_timeout_s)
         if not streams:
@@ -89,12 +88,7 @@ class Relay:
         caller = _Caller(receive)
         self.started = time.perf_counter()
         try:
-            path, body = self.request()
-            response = await upstream.send("POST", path, body=body, idle_s=idle_s)
-            with response:
-                await self.begin(response, streams)
-                await self.reader.wait(self.pass_on(response))
-            self.outcome = _outcome(response.status)
+            await self._ask(streams, idle_s)
         except asyncio.CancelledError:
             # Where the caller has left, leaving the response has hung up on the provider.
             if not caller.left():
@@ -104,6 +98,25 @@ class Relay:
             raise
         finally:
             caller.forget()
+
+    async def _ask(self, streams: bool, idle_s: float) -> None:
+        """Asks a server and passes on what it says. Only one that was not reached is followed by another."""
+        path, body = self.request()
+        upstreams, tried = self.provider.upstreams, set[Server]()
+        session = self.raw.opening() if upstreams.several else None
+        while True:
+            try:
+                async with upstreams.lease(session, tried=tried) as lease:
+                    tried.add(lease.server)
+                    with await lease.server.pool.send("POST", path, body=body, idle_s=idle_s) as response:
+                        lease.began = True
+                        await self.begin(response, streams)
+                        await self.reader.wait(self.pass_on(response))
+                    lease.outcome = self.outcome = _outcome(response.status)
+                return
+            except ProviderError as exc:
+                if exc.sent or not upstreams.others(tried):
+                    raise
 
     def check(self) -> None:
         """Raises `InvalidRequest` where no server could answer."""

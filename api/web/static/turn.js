@@ -98,14 +98,15 @@ export class TurnView {
     });
   }
 
-  #restart({ to }) {
+  #restart({ from, to }) {
     this.#text = "";
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
     this.rich.set("");
     this.#name(to);
-    this.#say("다른 모델로 다시 답하고 있어요", true);
-    announce("앞의 답변을 지우고 다른 모델로 다시 답하고 있어요.");
+    const how = from === to ? "처음부터 다시" : "다른 모델로 다시";
+    this.#say(`${how} 답하고 있어요`, true);
+    announce(`앞의 답변을 지우고 ${how} 답하고 있어요.`);
   }
 
   #complete(data, { quiet = false } = {}) {

@@ -12,6 +12,7 @@ from api.events import Usage
 from api.providers.base import ChatProvider, Chunk, GenerationOptions
 from api.providers.openai.pool import Upstream as Pool
 from api.providers.openai.provider import OpenAICompatible
+from api.providers.openai.upstreams import Upstreams
 from api.settings import Endpoint
 from retrieval.corpus.faq import Faq
 from retrieval.prompt import Exchange, GroundedPrompt, ground
@@ -42,8 +43,8 @@ async def providers_for(endpoints: dict[str, Endpoint]) -> AsyncIterator[dict[st
         opened: dict[str, ChatProvider] = {}
         for name, each in endpoints.items():
             key = each.api_key.get_secret_value()
-            pool = await stack.enter_async_context(Pool(name, each.base_url, api_key=key))
-            opened[name] = OpenAICompatible(name, each, pool)
+            pools = [await stack.enter_async_context(Pool(name, u, api_key=key)) for u in each.base_urls]
+            opened[name] = OpenAICompatible(name, each, Upstreams(name, pools))
         yield opened
 
 

@@ -13,6 +13,7 @@ from api.providers.choice import Providers
 from api.providers.model_alias import ModelAlias
 from api.providers.openai.pool import Upstream as Pool
 from api.providers.openai.provider import OpenAICompatible
+from api.providers.openai.upstreams import Upstreams
 from api.settings import Settings
 from tests.api.providers.provider_kit import OPTIONS, endpoint, prompt
 from tests.api.providers.upstream import upstream
@@ -68,8 +69,8 @@ async def test_provider_asks_for_what_the_alias_stands_for(tmp_path: Path) -> No
     async with upstream() as server:
         settings = endpoint(server)
         alias = ModelAlias(settings.model, file)
-        async with Pool("vllm", settings.base_url, api_key="") as pool:
-            provider = OpenAICompatible("vllm", settings, pool, alias=alias)
+        async with Pool("vllm", settings.base_urls[0], api_key="") as pool:
+            provider = OpenAICompatible("vllm", settings, Upstreams("vllm", [pool]), alias=alias)
             _ = [chunk async for chunk in provider.stream(prompt(), OPTIONS)]
             providers = Providers({"vllm": provider}, default="vllm", aliases={"vllm": alias})
             assert providers.model_of("vllm", "세션") == NEW

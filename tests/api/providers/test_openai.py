@@ -190,12 +190,12 @@ async def test_unreachable_server_is_an_error_that_names_the_provider(server: Up
         with pytest.raises(ProviderError, match="small"):
             await collect(small.stream(prompt(), OPTIONS))
         with pytest.raises(ProviderError, match="small"):
-            await small.probe()
+            await small.probe(small.upstreams.servers[0])
 
 
 async def test_probe_tells_a_model_that_is_not_served(server: Upstream) -> None:
     async with provider(server) as small:
-        await small.probe()
+        await small.probe(small.upstreams.servers[0])
     async with provider(server, model="없는-모델") as other:
         with pytest.raises(ProviderRejected, match="없는-모델"):
-            await other.probe()
+            await other.probe(other.upstreams.servers[0])
