@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import structlog
 
-from api.channels.messenger import ChannelReply, Messenger, event_id_of
+from api.channels.messenger import ChannelReply, Messenger, SecondsLeft, event_id_of
 from api.channels.settings import KakaoSettings
 from api.channels.talktalk import shortened
 from api.errors import ApiError
@@ -35,6 +35,7 @@ class Kakao:
 
     async def receive(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The skill's response."""
+        seconds = SecondsLeft(self._settings.reply_s)
         request = body.get("userRequest")
         request = request if isinstance(request, dict) else {}
         user = request.get("user")
@@ -51,7 +52,7 @@ class Kakao:
         except ApiError as exc:
             return _response(ChannelReply(exc.message))
         waiting = asyncio.ensure_future(self._messenger.reply(turn_id))
-        done, _ = await asyncio.wait({waiting}, timeout=self._settings.reply_s)
+        done, _ = await asyncio.wait({waiting}, timeout=seconds.left())
         if done:
             return _response(waiting.result())
         if not callback:

@@ -11,6 +11,7 @@ import hashlib
 import ipaddress
 import json
 import re
+import time
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -41,6 +42,17 @@ class EventId:
 
     text: str
     given: bool
+
+
+class SecondsLeft:
+    """What is left of the time for a response, from when the event came in."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds, 0 where none are left."""
+        return max(0.0, self._end - time.monotonic())
 
 
 @dataclass(frozen=True, slots=True)

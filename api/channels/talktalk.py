@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import structlog
 
-from api.channels.messenger import ChannelReply, Messenger, event_id_of
+from api.channels.messenger import ChannelReply, Messenger, SecondsLeft, event_id_of
 from api.channels.settings import TalkTalkSettings
 from api.errors import ApiError
 
@@ -53,7 +53,7 @@ class TalkTalk:
         content = body.get("textContent")
         text = str(content.get("text") or "") if isinstance(content, dict) else ""
         code = str(content.get("code") or "") if isinstance(content, dict) else ""
-        event = event_id_of(body)
+        event, seconds = event_id_of(body), SecondsLeft(self._settings.reply_s)
         if not await self._messenger.is_first(event):
             return None
         if HAND_OVER in (text.strip(), code):
@@ -66,7 +66,7 @@ class TalkTalk:
         except ApiError as exc:
             return self._message(ChannelReply(exc.message))
         waiting = asyncio.ensure_future(self._messenger.reply(turn_id))
-        done, _ = await asyncio.wait({waiting}, timeout=self._settings.reply_s)
+        done, _ = await asyncio.wait({waiting}, timeout=seconds.left())
         if done:
             return self._message(waiting.result())
         self._messenger.later(self._push_late(user, waiting))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 AUTHORIZATION = "ct_key"
+# Both give a webhook up after five seconds; Kakao's callback URL works once, for a minute.
+RESPONSE_S = 5.0
+CALLBACK_S = 60.0
 
 
 class Platform(ThreadingHTTPServer):
@@ -23,12 +27,18 @@ class Platform(ThreadingHTTPServer):
         self.pushed: list[dict[str, Any]] = []
         self.called: Counter[str] = Counter()
         self.answers: dict[str, dict[str, Any]] = {}
+        self.issued: dict[str, float] = {}
         self.faults: list[str] = []
         self.lock = threading.Lock()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def callback(self, path: str) -> str:
+        """A callback URL, good for a minute from now."""
+        self.issued[path] = time.monotonic()
+        return self.url + path
 
     def messages(self) -> list[dict[str, Any]]:
         return [event for event in self.pushed if event["event"] == "send"]
@@ -49,6 +59,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.server.called[self.path] += 1
                 if self.server.called[self.path] > 1:
                     self.server.faults.append(f"{self.path} was called again")
+                if time.monotonic() - self.server.issued.get(self.path, time.monotonic()) > CALLBACK_S:
+                    self.server.faults.append(f"{self.path} was called after its minute")
                 self.server.faults += kakao_faults(body)
                 self.server.answers[self.path] = body
         content = b'{"success":true,"resultCode":"00"}'

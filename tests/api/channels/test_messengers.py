@@ -15,6 +15,7 @@ import pytest
 from api.channels.messenger import ChannelReply, event_id_of, plain
 from tests.api.channels.platforms import (
     AUTHORIZATION,
+    RESPONSE_S,
     Platform,
     kakao_faults,
     platform,
@@ -103,7 +104,7 @@ def uttered(user: str, text: str, callback: str = "") -> dict[str, Any]:
 
 
 def tell(server: Live, channel: str, body: dict[str, Any], secret: str = SECRET) -> httpx.Response:
-    return httpx.post(f"{server.url}/channels/{channel}/{secret}", json=body, timeout=30)
+    return httpx.post(f"{server.url}/channels/{channel}/{secret}", json=body, timeout=RESPONSE_S)
 
 
 def test_a_question_is_answered_in_the_response(fast: Live) -> None:
@@ -200,7 +201,7 @@ async def test_two_hundred_events_with_duplicates_are_answered_once_each(fast: L
                     spoken[f"{n}-{number}"] = spoken.get(f"{n}-{number}", 0) + 1
 
     url = f"{fast.url}/channels/talktalk/{SECRET}"
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with httpx.AsyncClient(timeout=RESPONSE_S) as client:
         for start in range(0, 40, 4):
             await asyncio.gather(*(user(client, n) for n in range(start, start + 4)))
     assert spoken == {f"{n}-{number}": 1 for n in range(40) for number in range(len(QUESTIONS))}
@@ -211,7 +212,7 @@ async def test_two_hundred_events_with_duplicates_are_answered_once_each(fast: L
 async def test_late_answers_are_pushed_once(slow: Live, taker: Platform) -> None:
     url = f"{slow.url}/channels/talktalk/{SECRET}"
     users = [f"late-{n}" for n in range(8)]
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with httpx.AsyncClient(timeout=RESPONSE_S) as client:
         bodies = [said(user, MINORS) | {"eventId": f"late-{user}"} for user in users]
         answered = await asyncio.gather(*(client.post(url, json=body) for body in [*bodies, *bodies]))
     assert all((each.status_code, each.content) == (200, b"") for each in answered)
@@ -229,8 +230,8 @@ async def test_late_answers_are_pushed_once(slow: Live, taker: Platform) -> None
 async def test_late_answers_call_back_once(slow: Live, taker: Platform) -> None:
     url = f"{slow.url}/channels/kakao/{SECRET}"
     paths = [f"/callback/{n}" for n in range(8)]
-    async with httpx.AsyncClient(timeout=60) as client:
-        bodies = [uttered(f"k-{n}", MINORS, taker.url + path) for n, path in enumerate(paths)]
+    async with httpx.AsyncClient(timeout=RESPONSE_S) as client:
+        bodies = [uttered(f"k-{n}", MINORS, taker.callback(path)) for n, path in enumerate(paths)]
         answered = await asyncio.gather(*(client.post(url, json=body) for body in [*bodies, *bodies]))
     assert all(each.json()["useCallback"] is True for each in answered)
     await asyncio.to_thread(wait_until, lambda: set(taker.answers) >= set(paths), 60)
