@@ -149,7 +149,7 @@ CLIENTS := var/clients
 .PHONY: clients
 clients:
 	@test -x $(CLIENTS)/python/bin/python || $(PYTHON) -m venv $(CLIENTS)/python
-	@$(CLIENTS)/python/bin/python -m pip install --quiet --disable-pip-version-check "openai-agents>=0.24,<1"
+	@$(CLIENTS)/python/bin/python -m pip install --quiet --disable-pip-version-check "openai-agents>=0.24,<1" "llm>=0.36,<1"
 	@if command -v npm > /dev/null; then mkdir -p $(CLIENTS)/node && \
 	  npm install --silent --no-audit --no-fund --prefix $(CLIENTS)/node ai@6 @ai-sdk/openai@3; \
 	else echo "no npm: the Vercel AI SDK is left out"; fi

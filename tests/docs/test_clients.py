@@ -39,6 +39,8 @@ def live(data_dir: Path) -> Iterator[Live]:
 
 def command(environment_: str, language: str, program: Path) -> list[str]:
     """How a snippet is run; skips where its client is not installed."""
+    if environment_ == "llm" and not (CLIENTS / "python" / "bin" / "llm").exists():
+        pytest.skip("NOT TESTED with llm: run `make clients`")
     if language == "bash":
         return ["bash", "-e", str(program)]
     if environment_ == "agents":
@@ -68,9 +70,13 @@ def test_snippet_gives_what_it_says(
     run = command(environment_, language, program)
     program.write_text(source, encoding="utf-8")
     env = os.environ | {"OPENAI_BASE_URL": f"{live.url}/v1", "OPENAI_API_KEY": "unused"}
+    # `llm` keeps its models and its conversations in a folder of the user's.
+    env |= {"LLM_USER_PATH": str(tmp_path), "PATH": f"{CLIENTS / 'python' / 'bin'}:{os.environ['PATH']}"}
     done = subprocess.run(run, env=env, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr[-3000:]
     expected = "relevance_score" if "rerank" in text else "14세"
+    if environment_ == "llm":
+        assert "법정대리인 동의서" in done.stdout
     assert expected in done.stdout, done.stdout[-2000:]
 
 

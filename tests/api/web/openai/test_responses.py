@@ -74,6 +74,7 @@ def test_sdk_streams_the_same_answer(sdk: OpenAI) -> None:
         deltas = [event.delta for event in stream if event.type == "response.output_text.delta"]
         final = stream.get_final_response()
     assert "".join(deltas) == final.output_text == whole.output_text
+    assert final.output[0].content[0].annotations == whole.output[0].content[0].annotations != []  # type: ignore[union-attr]
     assert final.usage
     assert final.usage.total_tokens == final.usage.input_tokens + final.usage.output_tokens
 
