@@ -6,7 +6,7 @@ What a person has edited here is left as it is and told. Knows corpora and edits
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from retrieval.corpus.faq import Corpus
 from retrieval.edits.overlay import Entry, entry_of
@@ -51,5 +51,5 @@ def difference(source: Corpus, live: Corpus, editors: Mapping[str, str]) -> Diff
             (changed if now else new)[faq.id] = entry_of(faq)
     for faq in live.faqs:
         if faq.id not in source.by_id and faq.id not in people:
-            gone[faq.id] = Entry(faq.question, faq.answer, faq.categories, retired=True)
+            gone[faq.id] = replace(entry_of(faq), retired=True)
     return Difference(new, changed, gone, tuple(kept))

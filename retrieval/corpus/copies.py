@@ -19,6 +19,8 @@ from retrieval.corpus.faq import MAX_BYTES, Corpus, Faq, read_corpus
 from retrieval.corpus.rows import read_bytes
 from retrieval.errors import CorpusError
 
+_COLUMNS = ("id", "question", "answer", "categories", "related", "link", "date")
+
 
 def write_corpus(corpus: Corpus, path: Path) -> None:
     """Writes the FAQs as `.jsonl`, or as `.csv` that Excel opens (UTF-8 with a byte order mark).
@@ -39,7 +41,7 @@ def write_corpus(corpus: Corpus, path: Path) -> None:
                 file.writelines(json.dumps(_row(faq), ensure_ascii=False) + "\n" for faq in corpus.faqs)
             else:
                 file.write("\ufeff")
-                table = csv.DictWriter(file, ["id", "question", "answer", "categories", "related"])
+                table = csv.DictWriter(file, _COLUMNS)
                 table.writeheader()
                 table.writerows(_row(faq, cells=True) for faq in corpus.faqs)
         os.chmod(file.name, 0o644)
@@ -81,4 +83,5 @@ def read_clean(path: Path, folder: Path) -> Corpus:
 def _row(faq: Faq, *, cells: bool = False) -> dict[str, object]:
     row: dict[str, object] = {"id": faq.id, "question": faq.question, "answer": faq.answer}
     lists = {"categories": faq.categories, "related": faq.related}
-    return row | {name: "; ".join(items) if cells else list(items) for name, items in lists.items()}
+    row |= {name: "; ".join(items) if cells else list(items) for name, items in lists.items()}
+    return row | {name: text for name, text in (("link", faq.link), ("date", faq.date)) if text}

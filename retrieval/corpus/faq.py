@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from retrieval.corpus.cleaning import clean_answer, clean_title, tidy_answer
+from retrieval.corpus.origin import read_date, read_link
 from retrieval.corpus.rows import (
     MAX_CHARS,
     MAX_ROWS,
@@ -44,6 +45,7 @@ class Faq:
         categories: the leading bracket tags, or those the file gives.
         related: related questions and keywords, as the site lists them.
         title: the question as in the file, composed (NFC).
+        link, date: where it was published, and the day of its last change (2026-03-02); often empty.
     """
 
     id: str
@@ -52,6 +54,8 @@ class Faq:
     categories: tuple[str, ...]
     related: tuple[str, ...]
     title: str
+    link: str = ""
+    date: str = ""
 
     @property
     def body_question(self) -> str:
@@ -123,8 +127,8 @@ def read_corpus(path: Path, *, max_bytes: int = MAX_BYTES, clean: bool | None = 
     """Reads a FAQ file.
 
     `.pkl` is a pickled dict of question to answer, as crawled. `.jsonl` has `question`, `answer` and
-    optionally `id`, `categories` and `related` per line; `.csv` and `.xlsx` the same as columns, named in
-    English or Korean, lists separated by `;`. Other keys and columns are ignored.
+    optionally `id`, `categories`, `related`, `link` and `date` per line; `.csv` and `.xlsx` the same as
+    columns, named in English or Korean, lists separated by `;`. Other keys and columns are ignored.
 
     Args:
         path: the file.
@@ -183,7 +187,12 @@ def _faq(row: Row, faults: Faults, *, clean: bool) -> Faq | None:
     given = (clean_title(item) for item in row.related)
     related = tuple(dict.fromkeys(item for item in (*given, *answer.related) if item))
     categories = tuple(filter(None, map(clean_title, row.categories))) or _split_tags(question)[0]
-    return Faq(id, question, answer.text, categories, related, row.question)
+    try:
+        link, date = read_link(row.link), read_date(row.date)
+    except ValueError as exc:
+        faults.add(f"{row.place}: {exc}")
+        return None
+    return Faq(id, question, answer.text, categories, related, row.question, link, date)
 
 
 def _split_tags(question: str) -> tuple[tuple[str, ...], str]:

@@ -9,7 +9,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ _ENCODINGS = ["cp949", "utf_16", "johab"]
 _MOST_TOLD = 20
 _ID = re.compile(r"[0-9a-f]{12}")
 _JSONL_HINT = (
-    'Each line must be {"question": "…", "answer": "…"}, optionally "id", "categories" and "related".'
+    'Each line must be {"question": "…", "answer": "…"}, optionally "id", "categories", "related", '
+    '"link" and "date".'
 )
 
 
@@ -39,6 +40,8 @@ class Row:
     related: tuple[str, ...]
     place: str
     id: str = ""
+    link: str = ""
+    date: str = ""
 
 
 @dataclass(slots=True)
@@ -146,6 +149,10 @@ def jsonl_rows(data: bytes, path: Path, faults: Faults) -> list[Row]:
         for key in wrong:
             faults.add(f'{place}: "{key}" {"is not a string" if key in row else "is missing"}')
         id = row.get("id", "")
+        for key in ("link", "date"):
+            if not isinstance(row.get(key) or "", str):
+                faults.add(f'{place}: "{key}" is not a string')
+                wrong.append(key)
         if not isinstance(id, str) or not (id == "" or _ID.fullmatch(id)):
             faults.add(f'{place}: "id" must be 12 hex digits')
         elif not wrong:
@@ -154,7 +161,8 @@ def jsonl_rows(data: bytes, path: Path, faults: Faults) -> list[Row]:
             except TypeError as exc:
                 faults.add(f"{place}: {exc}")
             else:
-                rows.append(Row(row["question"], row["answer"], *lists, place, id))
+                origin = (row.get("link") or "", row.get("date") or "")
+                rows.append(Row(row["question"], row["answer"], *lists, place, id, *origin))
     return rows
 
 
@@ -165,4 +173,5 @@ def composed(row: Row) -> Row:
         return tuple(unicodedata.normalize("NFC", text) for text in texts)
 
     question, answer = nfc(row.question, row.answer)
-    return Row(question, answer, nfc(*row.categories), nfc(*row.related), row.place, row.id)
+    categories, related = nfc(*row.categories), nfc(*row.related)
+    return replace(row, question=question, answer=answer, categories=categories, related=related)

@@ -17,13 +17,16 @@ from retrieval.errors import CorpusError
 
 _HINT = (
     'The first line must name the columns: "question" and "answer" (or 질문 and 답변), and optionally '
-    '"categories" (분류) and "related" (관련 질문); quote cells that hold the separator.'
+    '"categories" (분류), "related" (관련 질문), "link" (링크) and "date" (수정일); '
+    "quote cells that hold the separator."
 )
 _NAMES: dict[str, tuple[str, ...]] = {
     "question": ("question", "questions", "질문", "제목", "문의", "q"),
     "answer": ("answer", "answers", "답변", "답", "내용", "a"),
     "categories": ("categories", "category", "분류", "카테고리"),
     "related": ("related", "related questions", "관련 질문", "관련질문", "연관 질문"),
+    "link": ("link", "url", "링크", "주소", "원문"),
+    "date": ("date", "updated", "날짜", "수정일", "최종 수정일"),
     "id": ("id",),
 }
 _COLUMNS = {alias: name for name, aliases in _NAMES.items() for alias in aliases}
@@ -94,7 +97,8 @@ def _rows(cells: Iterable[tuple[int, list[str]]], path: Path, faults: Faults) ->
             continue
         one = {name: row[index] for name, index in columns.items()}
         lists = (_list(one.get("categories", "")), _list(one.get("related", "")))
-        rows.append(Row(one["question"], one["answer"], *lists, place, one.get("id", "").strip()))
+        more = (one.get(name, "").strip() for name in ("id", "link", "date"))
+        rows.append(Row(one["question"], one["answer"], *lists, place, *more))
     return rows
 
 

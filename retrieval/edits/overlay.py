@@ -23,6 +23,7 @@ class Entry:
         question, answer, categories: as shown.
         expansions: other ways of asking, added to those of the expansion files.
         retired: found no more; the rest is kept for an undo.
+        link, date: as in `Faq`.
     """
 
     question: str
@@ -30,6 +31,8 @@ class Entry:
     categories: tuple[str, ...] = ()
     expansions: tuple[str, ...] = ()
     retired: bool = False
+    link: str = ""
+    date: str = ""
 
     def cleaned(self) -> Entry:
         """Without outer blanks, blank wordings and repeats."""
@@ -49,8 +52,10 @@ class Entry:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Entry:
         """The inverse of `to_json`."""
-        lists = {name: tuple(value[name]) for name in ("categories", "expansions")}
-        return cls(value["question"], value["answer"], **lists, retired=value["retired"])
+        lists = (tuple(value["categories"]), tuple(value["expansions"]))
+        # Edits of before these two fields have neither.
+        origin = (value.get("link", ""), value.get("date", ""))
+        return cls(value["question"], value["answer"], *lists, value["retired"], *origin)
 
 
 Overlay = Mapping[str, Entry | None]
@@ -59,7 +64,7 @@ Overlay = Mapping[str, Entry | None]
 
 def entry_of(faq: Faq) -> Entry:
     """A FAQ of the file as an entry to be edited."""
-    return Entry(faq.question, faq.answer, faq.categories)
+    return Entry(faq.question, faq.answer, faq.categories, link=faq.link, date=faq.date)
 
 
 def new_id(question: str, taken: Sequence[str] | Mapping[str, Any]) -> str:
@@ -85,7 +90,8 @@ def merged(
             continue
         old = faqs.get(id)
         related, title = (old.related, old.title) if old else ((), entry.question)
-        faqs[id] = Faq(id, entry.question, entry.answer, entry.categories, related, title)
+        text = (entry.question, entry.answer, entry.categories)
+        faqs[id] = Faq(id, *text, related, title, entry.link, entry.date)
         if entry.expansions:
             wordings[id] = tuple(dict.fromkeys((*wordings.get(id, ()), *entry.expansions)))
     if not overlay:

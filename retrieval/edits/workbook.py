@@ -37,14 +37,15 @@ _PARTS = {
 
 
 def write_workbook(corpus: Corpus, path: Path) -> None:
-    """Writes id, question, answer, categories and related of each FAQ.
+    """Writes id, question, answer, categories, related, link and date of each FAQ.
 
     Raises:
         CorpusError: a text is longer than a cell may be, or the file cannot be written.
     """
-    rows: list[Sequence[str]] = [("id", "question", "answer", "categories", "related")]
+    rows: list[Sequence[str]] = [("id", "question", "answer", "categories", "related", "link", "date")]
     for faq in corpus.faqs:
-        row = (faq.id, faq.question, faq.answer, ";".join(faq.categories), ";".join(faq.related))
+        lists = (";".join(faq.categories), ";".join(faq.related))
+        row = (faq.id, faq.question, faq.answer, *lists, faq.link, faq.date)
         if max(map(len, row)) > _CELL_CHARS:
             reason = f"{faq.question!r} is longer than a cell may be ({_CELL_CHARS:,} characters)."
             raise CorpusError(path, reason, hint="Write .jsonl or .csv.")
@@ -65,6 +66,6 @@ def _rows(rows: Iterable[Sequence[str]]) -> Iterable[str]:
         cells = "".join(
             f'<c r="{column}{n}" t="inlineStr"><is><t xml:space="preserve">'
             f"{escape(_UNWRITABLE.sub('', text))}</t></is></c>"
-            for column, text in zip("ABCDE", row, strict=True)
+            for column, text in zip("ABCDEFG", row, strict=True)
         )
         yield f'<row r="{n}">{cells}</row>'

@@ -116,13 +116,15 @@ def _view(faq: Faq, view: View, n: int, text: str) -> ViewText:
 def faq_json(faq: Faq) -> str:
     """The FAQ as it is stored."""
     fields = [faq.id, faq.question, faq.answer, faq.categories, faq.related, faq.title]
+    if faq.link or faq.date:  # left out otherwise: an index of before stays what it is
+        fields += [faq.link, faq.date]
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
 
 
 def faq_from_json(text: str) -> Faq:
     """The inverse of `faq_json`."""
-    id, question, answer, categories, related, title = json.loads(text)
-    return Faq(id, question, answer, tuple(categories), tuple(related), title)
+    id, question, answer, categories, related, title, *origin = json.loads(text)
+    return Faq(id, question, answer, tuple(categories), tuple(related), title, *origin)
 
 
 def fingerprint(

@@ -13,6 +13,7 @@ from api.indexing.preview import Preview, in_memory, preview
 from api.services import Services
 from api.text import RequestBody
 from api.web.routes.dependencies import AdminDep, HistoryDep, ServicesDep
+from retrieval.corpus.origin import read_date, read_link
 from retrieval.edits.overlay import Entry
 
 router = APIRouter(prefix="/faqs", tags=["curation"])
@@ -30,11 +31,18 @@ class FaqBody(RequestBody):
     answer: str = Field(min_length=1, max_length=_MAX_ANSWER)
     categories: list[Annotated[str, Field(max_length=100)]] = Field([], max_length=10)
     expansions: list[Wording] = Field([], max_length=50, description="other ways of asking")
+    link: str = Field("", max_length=500, description="where it is published: http or https")
+    date: str = Field("", max_length=40, description="the day of its last change, 2026-03-02")
     turn_id: str = Field("", max_length=64, description="the question that made you edit")
 
     def entry(self) -> Entry:
         """The FAQ. Raises `InvalidRequest` where nothing is left of it."""
-        entry = Entry(self.question, self.answer, tuple(self.categories), tuple(self.expansions)).cleaned()
+        try:
+            link, date = read_link(self.link), read_date(self.date)
+        except ValueError as exc:
+            raise InvalidRequest("link는 http(s) 주소, date는 2026-03-02 같은 날짜여야 합니다.") from exc
+        lists = (tuple(self.categories), tuple(self.expansions))
+        entry = Entry(self.question, self.answer, *lists, link=link, date=date).cleaned()
         if not entry.question or not entry.answer:
             raise InvalidRequest("질문과 답변에 글자가 있어야 합니다.")
         return entry

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.errors import NotFound
 from api.turns.start import check_question
@@ -26,13 +26,15 @@ class FaqView(BaseModel):
     answer: str
     categories: tuple[str, ...]
     related: tuple[str, ...]
+    link: str = Field(description="where it was published; empty where the corpus does not say")
+    date: str = Field(description="the day of its last change, 2026-03-02; empty likewise")
 
     @classmethod
     def of(cls, faq: Faq) -> FaqView:
         """The view of `faq`."""
         return cls(
             id=faq.id, question=faq.question, answer=faq.answer,
-            categories=faq.categories, related=faq.related,
+            categories=faq.categories, related=faq.related, link=faq.link, date=faq.date,
         )  # fmt: skip
 
 

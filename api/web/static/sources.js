@@ -2,6 +2,7 @@
 
 import { getFaq } from "./api.js";
 import { calm, h, icon } from "./dom.js";
+import { markQuoted } from "./quoted.js";
 import { RichText } from "./text.js";
 
 let serial = 0;
@@ -9,6 +10,7 @@ let serial = 0;
 export class SourceList {
   #items = new Map();
   #sources = [];
+  #answer = "";
 
   constructor() {
     this.id = `sources-${(serial += 1)}`;
@@ -46,12 +48,14 @@ export class SourceList {
     const item = this.#items.get(n);
     item.open = true;
     item.firstElementChild.focus({ preventScroll: true });
-    await load(this.#sources.find((source) => source.n === n), item.lastElementChild);
-    item.scrollIntoView({ block: "nearest", behavior: calm() ? "auto" : "smooth" });
+    await load(this.#sources.find((source) => source.n === n), item.lastElementChild, this.#answer);
+    const quoted = item.querySelector("mark") ?? item;
+    quoted.scrollIntoView({ block: "nearest", behavior: calm() ? "auto" : "smooth" });
   }
 
   /** Builds the list: the cited sources first, the others under a line of their own. */
-  show(citations, { standalone, verdict } = {}) {
+  show(citations, { standalone, verdict, answer = "" } = {}) {
+    this.#answer = answer;
     const cited = this.#sources.filter((source) => citations.includes(source.n));
     const others = this.#sources.filter((source) => !citations.includes(source.n));
     const close = verdict === "not_found" ? "비슷한 FAQ" : "함께 찾은 FAQ";
@@ -74,7 +78,7 @@ export class SourceList {
 
   #item(source) {
     const body = h("div", { class: "faq" });
-    const item = h("details", { class: "source", ontoggle: () => item.open && load(source, body) },
+    const item = h("details", { class: "source", ontoggle: () => item.open && load(source, body, this.#answer) },
       h("summary", {},
         h("span", { class: "number", "aria-hidden": "true" }, String(source.n)),
         h("span", { class: "title" }, h("span", { class: "sr" }, `출처 ${source.n}: `), source.question),
@@ -88,24 +92,25 @@ export class SourceList {
 const loading = new WeakMap();
 
 /** Fills `body` with the FAQ, once; a failure may be tried again. */
-function load(source, body) {
-  if (!loading.has(body)) loading.set(body, fill(source, body));
+function load(source, body, answer) {
+  if (!loading.has(body)) loading.set(body, fill(source, body, answer));
   return loading.get(body);
 }
 
-async function fill(source, body) {
+async function fill(source, body, answer) {
   body.setAttribute("aria-busy", "true");
   body.replaceChildren(h("p", { class: "quiet" }, "FAQ를 불러오고 있어요…"));
   try {
     const faq = await getFaq(source.faq_id);
     const text = h("div", { class: "rich" });
     new RichText(text).set(faq.answer);
-    body.replaceChildren(...crumbs(faq), text, ...related(faq));
+    markQuoted(text, answer, source.n);
+    body.replaceChildren(...crumbs(faq), ...origin(faq), text, ...related(faq));
   } catch (error) {
     loading.delete(body);
     body.replaceChildren(
       h("p", { class: "quiet", role: "alert" }, `FAQ를 불러오지 못했어요. ${error.message}`),
-      h("button", { class: "chip", type: "button", onclick: () => load(source, body) }, icon("retry"), "다시 시도"),
+      h("button", { class: "chip", type: "button", onclick: () => load(source, body, answer) }, icon("retry"), "다시 시도"),
     );
   } finally {
     body.removeAttribute("aria-busy");
@@ -114,6 +119,15 @@ async function fill(source, body) {
 
 function crumbs({ categories }) {
   return categories?.length ? [h("p", { class: "crumbs" }, categories.join(" › "))] : [];
+}
+
+const day = new Intl.DateTimeFormat("ko-KR", { dateStyle: "long", timeZone: "UTC" });
+
+/** Where the FAQ was published and when it was changed last, where the corpus has it. */
+function origin({ link, date }) {
+  const page = /^https?:\/\//.test(link ?? "") ? h("a", { href: link, target: "_blank", rel: "noopener noreferrer" }, "원문 보기") : null;
+  const changed = date ? h("time", { datetime: date }, `${day.format(new Date(date))} 수정`) : null;
+  return page || changed ? [h("p", { class: "origin" }, page, changed)] : [];
 }
 
 function related({ related: titles }) {

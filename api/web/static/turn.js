@@ -120,7 +120,7 @@ export class TurnView {
     this.element.dataset.text = `Q. ${this.question}\n${plainText(this.#text)}`;
     const tools = h("div", { class: "tools-row" });
     if (this.sources.size && verdict !== "off_topic") {
-      this.sources.show(citations, { standalone: this.#standalone, verdict });
+      this.sources.show(citations, { standalone: this.#standalone, verdict, answer: this.#text });
       tools.append(this.sources.toggle);
     }
     if (this.#text) tools.append(this.#copy());

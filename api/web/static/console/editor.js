@@ -17,6 +17,8 @@ export async function editor(id, params) {
   const answer = h("textarea", { rows: "10", maxlength: "15000", required: true });
   answer.value = faq.answer;
   const categories = h("input", { value: faq.categories.join(", "), autocomplete: "off" });
+  const origin = h("input", { type: "url", value: faq.link ?? "", maxlength: "500", autocomplete: "off" });
+  const date = h("input", { type: "date", value: faq.date ?? "" });
   const wordings = h("textarea", { rows: "4" });
   wordings.value = [...before, ...lines(params.get("wordings") ?? "")].join("\n");
   const preview = h("div", { class: "rich card", role: "region", "aria-label": "미리보기" });
@@ -28,10 +30,11 @@ export async function editor(id, params) {
   const effect = h("div", {});
   const body = () => ({
     question: question.value, answer: answer.value, categories: categories.value.split(",").map((each) => each.trim()).filter(Boolean),
-    expansions: lines(wordings.value), turn_id: turn,
+    expansions: lines(wordings.value), link: origin.value, date: date.value, turn_id: turn,
   });
   const form = h("form", { class: "editor", onsubmit: (event) => { event.preventDefault(); publish(); } },
     field("질문", question), field("답변", answer), field("분류", categories, "쉼표로 나눠요."),
+    field("원문 링크", origin, "답변의 출처를 열면 보여요. 비워 둘 수 있어요."), field("수정일", date),
     field("다르게 묻는 말", wordings, "한 줄에 하나씩. 찾을 때만 쓰이고 보이지 않아요."),
     h("h2", {}, "미리보기"), preview,
     h("div", { class: "tools-row" }, h("button", { class: "primary", type: "submit" }, id ? "고친 것 내보내기" : "FAQ 내보내기"),
