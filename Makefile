@@ -34,7 +34,7 @@ endef
 PIP := -m pip install --disable-pip-version-check --progress-bar off
 SHOW := | awk '/^Collecting/ {if (n++ % 10 == 0) print "  fetching", $$2, "..."; fflush()} /^Installing/ {print "  installing", n, "packages ..."; fflush()}'
 
-.PHONY: run test gates lint mutate check-deploy lock clean
+.PHONY: run test gates lint mutate check-deploy image lock clean
 
 run: $(VENV)/core
 	@SMARTSTORE_LOG__FORMAT=$${SMARTSTORE_LOG__FORMAT:-console} $(BIN)/smartstore serve --build
@@ -62,6 +62,11 @@ mutate: $(VENV)/dev
 
 check-deploy: $(VENV)/dev
 	$(BIN)/python -m tests.deploy.check_deploy
+
+# Builds the Dockerfile with buildah (apt-get install buildah debootstrap; as root) and runs it as its user.
+image: $(VENV)/dev
+	$(BIN)/python -m tests.deploy.image
+	$(BIN)/pytest -rs tests/deploy/test_image.py
 
 $(VENV)/core: requirements.lock pyproject.toml
 	$(call make-venv,$(VENV))

@@ -59,7 +59,7 @@ def configure_logs(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
-    for noisy in ("httpx", "httpcore", "uvicorn.access", "pymilvus", "milvus_lite"):
+    for noisy in ("httpx", "httpcore", "uvicorn.access", "pymilvus", "milvus_lite", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
