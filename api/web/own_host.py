@@ -18,6 +18,7 @@ from api.settings import Settings
 from api.web.problems import refusal
 
 _OPERATIONS = ("/metrics", "/docs", "/redoc", "/openapi.json", "/reference/")
+_CONSOLE = ("/console", "/static/console/")
 
 
 class OwnHost:
@@ -33,7 +34,9 @@ class OwnHost:
         self._names = frozenset(name.lower() for name in settings.server.hosts)
         self._trusting = not settings.keys_required
         self._guarded = _OPERATIONS if settings.auth.operations else ()
-        self._absent = _OPERATIONS if settings.public.enabled and not settings.public.admin else ()
+        self._absent = (
+            (*_OPERATIONS, *_CONSOLE) if settings.public.enabled and not settings.public.admin else ()
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, or refuses it."""

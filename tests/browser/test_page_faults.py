@@ -154,3 +154,14 @@ def test_missing_key_is_asked_for_and_used(page: Page, scripted: ScriptedServer)
     page.wait_for_selector(".follow")
     assert "구매 확정" in finish(page)
     assert len(scripted.asked) == 1
+
+
+def test_offline_is_said_after_a_while_and_the_answer_goes_on(page: Page, scripted: ScriptedServer) -> None:
+    send(page, "끊기게 알려 주세요")
+    until(page, STARTED)
+    page.context.set_offline(True)
+    until(page, "document.querySelector('.status').textContent === '연결이 끊겨 다시 잇고 있어요'")
+    until(page, "document.querySelector('.status').textContent.startsWith('지금은 오프라인이에요')")
+    page.context.set_offline(False)
+    assert LAST_LINE in finish(page)
+    assert len(scripted.asked) == 1
