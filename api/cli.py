@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,7 +43,9 @@ def _root(
     """Options of the command itself."""
 
 
-def _mount() -> None:
+@cache
+def mount() -> None:
+    """Adds every command to `app`, once."""
     from api.channels.mcp import command as mcp
     from api.commands import (
         bench,
@@ -111,7 +114,7 @@ def main() -> None:
     from serving.errors import ServingError
 
     os.environ.setdefault("PYTHONUTF8", "1")
-    _mount()
+    mount()
     try:
         app(obj=_served)
     except (ApiError, CasesError, RetrievalError, ServingError, SettingsError, OSError) as exc:

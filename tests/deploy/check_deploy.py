@@ -16,9 +16,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import typer
 import yaml
 from pydantic import BaseModel
 
+from api.cli import app as smartstore
+from api.cli import mount
 from api.observability.metrics import Metrics
 from api.settings import ENV_PREFIX, Settings
 from serving.launch.config import load_config
@@ -29,7 +32,6 @@ COMPOSE = ("docker-compose.yml", "docker-compose.gpu.yml")
 BIN = Path(sys.executable).parent
 PORTS = {"api": 8000, "worker": 9100}
 PATHS = {"/health", "/ready", "/metrics"}
-COMMANDS = {"serve", "worker", "index"}
 _PINNED = re.compile(r"^[^:@\s]+(:[^@\s]+)?(@sha256:[0-9a-f]{64})?$")
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
 _VARIABLE = re.compile(r"\$\{\w+:-([^}]*)\}")
@@ -89,14 +91,12 @@ def _compose(root: Path) -> Iterator[str]:
             for other in service.get("depends_on") or {}:
                 if other not in known:
                     yield f"{where}: depends on {other}, which no file has"
-            for mount in service.get("volumes") or []:
-                source = str(mount).split(":", 1)[0]
+            for volume in service.get("volumes") or []:
+                source = str(volume).split(":", 1)[0]
                 if source.startswith("./configs") and not (root / source).exists():
                     yield f"{where}: mounts {source}, which is not there"
     for name, port in PORTS.items():
-        command = services.get(name, {}).get("command") or ["serve"]
-        if command[0] not in COMMANDS:
-            yield f"{COMPOSE[0]}: {name} runs `smartstore {command[0]}`, which is no command"
+        yield from _command(f"{COMPOSE[0]}: {name}", services.get(name, {}).get("command") or ["serve"])
         if name == "api" and not str(services.get(name, {}).get("ports", [""])[0]).endswith(f":{port}"):
             yield f"{COMPOSE[0]}: {name} does not publish port {port}"
 
@@ -190,11 +190,15 @@ def _kubernetes(root: Path) -> Iterator[str]:
         kinds.add((document["kind"], document["metadata"]["name"]))
         if document["kind"] == "ConfigMap":
             yield from _variables(where, document["data"])
-        if document["kind"] in ("Deployment", "Job"):
-            yield from _pod(where, document["spec"]["template"]["spec"], tagged)
+        spec = document.get("spec", {})
+        if document["kind"] == "CronJob":
+            spec = spec["jobTemplate"]["spec"]
+        if document["kind"] in ("Deployment", "Job", "CronJob"):
+            yield from _pod(where, spec["template"]["spec"], tagged)
         if document["kind"] == "HorizontalPodAutoscaler":
             yield from _autoscaler(where, document)
-    for needed in [("Deployment", "api"), ("Deployment", "worker"), ("Service", "api"), ("Ingress", "api")]:
+    for needed in [("Deployment", "api"), ("Deployment", "worker"), ("Service", "api"), ("Ingress", "api"),
+                   ("CronJob", "corpus-sync")]:  # fmt: skip
         if needed not in kinds:
             yield f"configs/k8s/base: {' '.join(needed)} is missing"
 
@@ -209,12 +213,28 @@ def _pod(where: str, spec: Mapping[str, Any], tagged: Mapping[str, str]) -> Iter
             ports = {port["name"]: port["containerPort"] for port in container["ports"]}
             if PORTS[name] not in ports.values():
                 yield f"{where}: {name} listens on {PORTS[name]}, not {sorted(ports.values())}"
-        if image in tagged and container.get("args", ["serve"])[0] not in COMMANDS:
-            yield f"{where}: {name} runs `smartstore {container['args'][0]}`, which is no command"
+        if image in tagged:
+            yield from _command(f"{where}: {name}", container.get("args", ["serve"]))
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             path = container.get(probe, {}).get("httpGet", {}).get("path")
             if path is not None and path not in PATHS:
                 yield f"{where}: {name} probes {path}, which is no route"
+
+
+def _command(where: str, arguments: list[str]) -> Iterator[str]:
+    """Whether `smartstore` has these commands and options; nothing is run."""
+    mount()
+    command: Any = typer.main.get_command(smartstore)
+    for argument in arguments:
+        if hasattr(command, "commands"):
+            command = command.commands.get(argument)
+            if command is None:
+                break
+        elif argument.startswith("--") and argument not in {o for p in command.params for o in p.opts}:
+            break
+    else:
+        return
+    yield f"{where} runs `smartstore {' '.join(arguments)}`: {argument} is no command or option of it"
 
 
 def _autoscaler(where: str, document: Mapping[str, Any]) -> Iterator[str]:
