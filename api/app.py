@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.middleware.opentelemetry import OpenTelemetryMiddleware
 from starlette.types import ASGIApp
 
+from api.channels.hand_over import routes as hand_over
 from api.channels.mcp.mount import mount_mcp
 from api.channels.mount import mount_messengers
 from api.insights import routes as insights
@@ -69,6 +70,7 @@ def _routes(services: Services) -> FastAPI:
         chat,
         chat_socket,
         sessions,
+        hand_over,
         curation,
         faqs,
         history,

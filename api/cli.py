@@ -46,6 +46,7 @@ def _root(
 @cache
 def mount() -> None:
     """Adds every command to `app`, once."""
+    from api.channels.hand_over import command as hand_over
     from api.channels.mcp import command as mcp
     from api.commands import (
         bench,
@@ -76,6 +77,7 @@ def mount() -> None:
     app.add_typer(adapters.app, name="adapters")
     app.command("worker")(worker.worker)
     app.add_typer(worker.turns, name="turns")
+    app.add_typer(hand_over.app, name="hand-over")
     app.command("search")(search.search)
     evaluate.app.command("import")(history.import_cases)
     app.add_typer(evaluate.app, name="eval")

@@ -18,6 +18,7 @@ from api.access.auth import Access
 from api.access.keys import Key
 from api.access.opening import check_keys, open_access
 from api.access.readers import Readers
+from api.channels.hand_over.sender import sending
 from api.conversation.answer import AnswerRules, Conversation
 from api.conversation.answer_cache import AnswerCache, answer_version
 from api.conversation.context import ContextResolver
@@ -216,6 +217,7 @@ async def open_services(settings: Settings, *, first: bool = False) -> AsyncIter
                 build_behind(parts.engine.searcher, settings, wanted=first),
                 _open_runners(settings, parts) as runners,
                 Readers(access.keys).watching() as readers,
+                sending(state, settings.hand_over, parts.metrics),
             ):
                 turns, metrics = parts.turns, parts.metrics
                 yield Services(

@@ -30,7 +30,7 @@ from pydantic_settings import (
 
 from api.access.loopback import is_loopback
 from api.access.origins import check_origin
-from api.channels.settings import ChannelSettings, PageSettings, PublicSettings
+from api.channels.settings import ChannelSettings, HandOverSettings, PageSettings, PublicSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
@@ -308,6 +308,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     public: PublicSettings = PublicSettings()
     page: PageSettings = PageSettings()
+    hand_over: HandOverSettings = HandOverSettings()
     openai: OpenAISettings = OpenAISettings()
     channels: ChannelSettings = ChannelSettings()
     log: LogSettings = LogSettings()

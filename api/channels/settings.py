@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from api.channels.hand_over.signing import secret_bytes
 
 
 class ChannelSection(BaseModel):
@@ -78,6 +81,26 @@ class PublicSettings(ChannelSection):
     )
     choose_provider: bool = Field(False, description="visitors see the providers' names and may choose")
     admin: bool = Field(False, description="answer on this port what only operators ask (jobs, history)")
+
+
+class HandOverSettings(ChannelSection):
+    """A webhook that takes conversations for a person; without a `url` there is none."""
+
+    url: str = Field("", pattern=r"^(https?://\S+)?$", description="gets the masked conversation, signed")
+    secret: SecretStr = Field(
+        SecretStr(""), description="whsec_ and 24 to 64 bytes in base64, as Standard Webhooks say"
+    )
+    timeout_s: float = Field(10.0, gt=0)
+    retry_s: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        (5, 30, 120, 600, 3600, 10_800, 28_800),
+        description="waits before further attempts; after the last one it is a dead letter",
+    )
+
+    @model_validator(mode="after")
+    def _is_signed(self) -> HandOverSettings:
+        if self.url:
+            secret_bytes(self.secret.get_secret_value())
+        return self
 
 
 class PageSettings(ChannelSection):

@@ -39,6 +39,10 @@ class Metrics:
         self.feedback = Counter(
             "smartstore_feedback", "Ratings of answers", ("provider", "verdict", "rating"), registry=registry
         )
+        self.hand_overs = Counter(
+            "smartstore_hand_overs", "Attempts to hand a conversation to a person", ("result",),
+            registry=registry,
+        )  # fmt: skip
         self.turns_running = Gauge("smartstore_turns_running", "Turns running here", registry=registry)
         self.turns_followed = Gauge("smartstore_turns_followed", "Readers served here", registry=registry)
         self.queue_depth = Gauge(

@@ -51,6 +51,7 @@ def mount_page(app: FastAPI, settings: Settings) -> None:
         public = not caller.visits or settings.public.choose_provider
         fields = settings.page.model_dump() | {
             "providers": settings.page.providers and public,
+            "hand_over": bool(settings.hand_over.url),
             "max_question_chars": settings.server.max_question_chars,
             "building": build_progress(services.engine.searcher.index),
         }

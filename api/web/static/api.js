@@ -57,6 +57,9 @@ const feedbackOf = (id) => `chat/turns/${encodeURIComponent(id)}/feedback`;
 export const rateTurn = (id, body) => sendJson(feedbackOf(id), "PUT", body);
 export const unrateTurn = (id) => request(feedbackOf(id), { method: "DELETE" });
 
+/** `body`: {contact?, note?}. */
+export const handOver = (id, body) => sendJson(`sessions/${encodeURIComponent(id)}/hand-over`, "POST", body);
+
 /** Starts a turn, or finds the one already started under this key. */
 export const askTurn = (body, key, signal) => request("chat", {
   method: "POST",

@@ -19,6 +19,7 @@
       searching: "FAQ를 찾고 있어요…", writing: "답하고 있어요…", reconnecting: "다시 잇고 있어요…", offline: "지금은 오프라인이에요. 연결되면 이어서 답할게요.",
       failed: "답변을 받지 못했어요.", retry: "다시 시도", sources: "출처", loading: "불러오는 중…", gone: "불러오지 못했어요.",
       follow: "이어서 물어보기", choices: "이 중에 찾으시는 게 있나요?", up: "도움이 됐어요", down: "도움이 안 됐어요", thanks: "의견 고맙습니다.",
+      reach: "연락받을 전화번호나 이메일", pass: "상담원에게 대화 넘기기", passed: "대화를 상담원에게 넘겼어요.",
       contact: "상담원에게 문의하기", cut: "답변이 길어 여기서 끊겼어요. 나머지는 출처에서 볼 수 있어요.", you: "질문", me: "답변", stopped: "멈춘 답변이에요.",
       long: (n) => `${n}자까지 보낼 수 있어요.`,
     },
@@ -28,6 +29,7 @@
       searching: "Searching the FAQ…", writing: "Answering…", reconnecting: "Reconnecting…", offline: "You are offline. The answer goes on when you are back.",
       failed: "No answer came.", retry: "Try again", sources: "Sources", loading: "Loading…", gone: "Could not be loaded.",
       follow: "Ask next", choices: "Is it one of these?", up: "Helpful", down: "Not helpful", thanks: "Thanks for telling us.",
+      reach: "Phone or e-mail to reach you at", pass: "Pass this chat to a person", passed: "The chat was passed on.",
       contact: "Contact a person", cut: "The answer was cut here; the sources have the rest.", you: "Question", me: "Answer", stopped: "Stopped.",
       long: (n) => `Up to ${n} characters.`,
     },
@@ -60,13 +62,15 @@
     details { border-top: 1px solid var(--line); font-size: .875rem; } summary { padding: .5rem 0; cursor: pointer; }
     .faq { padding-bottom: .5rem; white-space: pre-wrap; color: var(--muted); }
     .offers { display: grid; gap: .375rem; margin-top: .5rem; }
+    .pass { display: grid; gap: .375rem; margin: .5rem 0; padding: 0; border: 0; }
+    .pass input { padding: .4375rem .75rem; border: 1px solid var(--line); border-radius: .75rem; background: none; color: inherit; font: inherit; }
     .offers button, .retry, .contact { padding: .4375rem .75rem; border: 1px solid var(--line); border-radius: .75rem; background: none; text-align: left; font-size: .875rem; color: inherit; text-decoration: none; display: block; }
     .offers button:hover { background: var(--soft); }
     .rate { display: flex; gap: .25rem; align-items: center; } .rate button { width: 2rem; height: 2rem; display: grid; place-items: center; border: 0; border-radius: .5rem; background: none; color: var(--muted); }
     .rate button[aria-pressed="true"] { color: var(--text); background: var(--soft); } .rate svg { width: 1.125rem; height: 1.125rem; }
-    form { display: flex; align-items: flex-end; gap: .5rem; padding: .625rem; border-top: 1px solid var(--line); }
+    .compose { display: flex; align-items: flex-end; gap: .5rem; padding: .625rem; border-top: 1px solid var(--line); }
     textarea { flex: 1; min-height: 2.5rem; max-height: 7rem; padding: .4375rem .75rem; border: 1px solid var(--muted); border-radius: .75rem; background: var(--bg); resize: none; field-sizing: content; }
-    form button { width: 2.5rem; height: 2.5rem; flex: none; border: 0; border-radius: .75rem; background: var(--accent); color: var(--on, #fff); display: grid; place-items: center; } form svg { width: 1.25rem; height: 1.25rem; }
+    .compose button { width: 2.5rem; height: 2.5rem; flex: none; border: 0; border-radius: .75rem; background: var(--accent); color: var(--on, #fff); display: grid; place-items: center; } .compose svg { width: 1.25rem; height: 1.25rem; }
     .sr { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
     @media (max-width: 30rem) { .open .launch { display: none; } .panel { height: min(42rem, calc(100dvh - 2rem)); } }
   `;
@@ -194,6 +198,7 @@
       this.lang = WORDS[set.lang] ? set.lang : document.documentElement.lang.startsWith("en") ? "en" : "ko";
       this.words = WORDS[this.lang];
       this.contact = set.contact || page.contact_url || "";
+      this.takes = page.hand_over;
       this.limit = page.max_question_chars || 2000;
       const title = set.title || (this.lang === "ko" && page.name) || this.words.title;
       this.greeting = set.greeting || (this.lang === "ko" && page.greeting) || this.words.greeting;
@@ -225,7 +230,7 @@
       this.box = h("textarea", { id: "q", rows: "1", placeholder: words.placeholder, "aria-label": words.label, enterkeyhint: "send" });
       this.button = h("button", { type: "submit", "aria-label": words.send }, icon("send"));
       this.live = h("div", { class: "sr", role: "status", "aria-live": "polite" });
-      const form = h("form", { onsubmit: (event) => { event.preventDefault(); if (this.turn) this.stop(); else this.send(); } }, this.box, this.button);
+      const form = h("form", { class: "compose", onsubmit: (event) => { event.preventDefault(); if (this.turn) this.stop(); else this.send(); } }, this.box, this.button);
       this.box.addEventListener("keydown", (event) => {
         if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
         event.preventDefault();
@@ -391,6 +396,7 @@
         ...cited.map((source) => this.source(source)),
         view.text && view.turn ? this.rating(view) : null,
         lost && /^(https?|mailto|tel):/.test(this.contact) ? h("a", { class: "contact", href: this.contact, target: "_blank", rel: "noopener" }, words.contact) : null,
+        lost && this.takes ? this.handOver() : null,
         offers.length ? h("div", { class: "offers", role: "group", "aria-label": choices ? words.choices : words.follow }, ...offers) : null,
       ].filter(Boolean));
       if (!quiet) this.say(view.text.replace(/\s*\[\d+\]/g, ""));
@@ -404,6 +410,22 @@
         body.textContent = this.words.loading;
         try { body.textContent = (await (await request(`faqs/${encodeURIComponent(id)}`)).json()).answer; } catch { body.textContent = this.words.gone; }
       } }, h("summary", {}, `${n}. ${question}`), body);
+    }
+
+    /** Passes the conversation to a person, with a place to reach its reader at. */
+    handOver() {
+      const { words } = this;
+      const box = h("input", { maxlength: "200", required: true, "aria-label": words.reach, placeholder: words.reach });
+      const note = h("p", { class: "note", role: "status" });
+      const form = h("form", { class: "pass", onsubmit: async (event) => {
+        event.preventDefault();
+        try {
+          await request(`sessions/${kept.session}/hand-over`, { method: "POST", body: { contact: box.value.trim() } });
+          form.replaceChildren(note);
+          note.textContent = words.passed;
+        } catch (error) { note.textContent = error.message || words.failed; }
+      } }, box, h("button", { class: "retry", type: "submit" }, words.pass), note);
+      return form;
     }
 
     rating(view) {

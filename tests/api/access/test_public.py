@@ -87,6 +87,7 @@ VISITORS = {
     ("post", "/chat"), ("get", "/chat/turns/{turn_id}/events"), ("delete", "/chat/turns/{turn_id}"),
     ("put", "/chat/turns/{turn_id}/feedback"), ("delete", "/chat/turns/{turn_id}/feedback"),
     ("get", "/sessions/{session_id}"), ("delete", "/sessions/{session_id}"),
+    ("post", "/sessions/{session_id}/hand-over"),
     ("get", "/faqs/search"), ("get", "/faqs/{faq_id}"), ("get", "/health"), ("get", "/ready"),
 }  # fmt: skip
 
