@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import structlog
 
-from api.channels.messenger import ChannelReply, Messenger, SecondsLeft, event_id_of
+from api.channels.messenger import RATINGS, ChannelReply, Messenger, SecondsLeft, event_id_of
 from api.channels.settings import KakaoSettings
 from api.channels.talktalk import shortened
 from api.errors import ApiError
@@ -46,6 +46,8 @@ class Kakao:
         callback = self._callback(request.get("callbackUrl"))
         # Its callback URL is what an event has of its own; one without is answered as often as it comes.
         event = event_id_of({"id": callback})
+        if (thanks := await self._messenger.rate(user_id, text)) is not None:
+            return _response(thanks)
         try:
             turn_id = await self._messenger.kept_for(user_id) if text == SHOW else None
             turn_id = turn_id or await self._messenger.begin(user_id, text, event=event)
@@ -92,9 +94,10 @@ class Kakao:
 
 def _response(reply: ChannelReply) -> dict[str, Any]:
     template: dict[str, Any] = {"outputs": [{"simpleText": {"text": reply.shown(MOST_TEXT)}}]}
-    if reply.offers:
+    offers = (*reply.offers, *(RATINGS if reply.rateable else ()))
+    if offers:
         template["quickReplies"] = [
             {"label": shortened(offer, MOST_LABEL), "action": "message", "messageText": offer}
-            for offer in reply.offers[:MOST_BUTTONS]
+            for offer in offers[:MOST_BUTTONS]
         ]
     return {"version": "2.0", "template": template}

@@ -24,14 +24,19 @@ from api.access.auth import Caller
 from api.access.keys import Key
 from api.errors import ApiError, NotFound
 from api.events import Sources, Suggestions, TurnCompleted, TurnFailed
+from api.history.rating import rate_turn
+from api.history.store import Rating
 from api.services import Services
 from api.turns.start import Question, ask
 
 log = structlog.get_logger(__name__)
 # A platform delivers again what it thinks was lost: within seconds, and for a few minutes at most.
 _REMEMBERED_S = 600
+_RATED_S = 86_400
 # Without an id, the same words may be a second delivery, or a user who asks again: both are seconds apart.
 _ALIKE_S = 20
+# What a user sends to rate the last answer, as the buttons below it say.
+RATINGS: dict[str, Rating] = {"도움이 됐어요": "up", "아쉬워요": "down"}
 _CITATION = re.compile(r"\s*\[\d{1,3}\]")
 _MARKS = re.compile(r"\*\*|__|`|^#{1,4}\s+", re.MULTILINE)
 
@@ -64,12 +69,14 @@ class ChannelReply:
         sources: titles of the FAQs that it cites.
         offers: questions that can be asked next, or are likeliest meant.
         wants_person: the FAQ has no answer, or a person was asked for.
+        rateable: it answers a question, and what the user thinks of it is kept.
     """
 
     text: str
     sources: tuple[str, ...] = ()
     offers: tuple[str, ...] = ()
     wants_person: bool = False
+    rateable: bool = False
 
     def shown(self, most: int) -> str:
         """The text with its sources, in at most `most` characters; says so where it was cut."""
@@ -123,7 +130,24 @@ class Messenger:
             fresh = await self._session(person, anew=True)
             again = Question(text, fresh, idempotency_key=event_id and f"{event_id}+", channel=self.name)
             begun = await ask(self._services, caller, again)
+        last = self._services.state.redis.set(self._last_key(user), begun.turn_id, ex=_RATED_S)
+        await self._services.state.call(last)
         return begun.turn_id
+
+    async def rate(self, user: str, text: str) -> ChannelReply | None:
+        """Keeps what the user thinks of the last answer; None where the text is no rating of one."""
+        rating, state = RATINGS.get(text.strip()), self._services.state
+        if rating is None or self._services.history is None:
+            return None
+        turn_id: Any = await state.call(state.redis.get(self._last_key(user)))
+        if not turn_id:
+            return None
+        try:
+            caller = Caller(self.name, frozenset({"chat"}))
+            await rate_turn(self._services, caller, str(turn_id), rating)
+        except ApiError as exc:
+            return ChannelReply(exc.message)
+        return ChannelReply("의견 고맙습니다.")
 
     async def reply(self, turn_id: str) -> ChannelReply:
         """The turn's answer, once it has ended; a failure is told in words."""
@@ -141,9 +165,10 @@ class Messenger:
                             return ChannelReply(message)
                         case TurnCompleted():
                             cited = tuple(titles[n] for n in event.citations if n in titles)
-                            person = getattr(event, "intent", "question") == "person"
+                            person = event.intent == "person"
                             lost = event.verdict == "not_found" or person
-                            return ChannelReply(plain(event.answer), cited, offers, lost)
+                            rateable = self._services.history is not None and event.intent == "question"
+                            return ChannelReply(plain(event.answer), cited, offers, lost, rateable)
                         case _:
                             pass
         except ApiError as exc:
@@ -206,6 +231,9 @@ class Messenger:
             await state.call(state.redis.set(key, made, ex=lives_s))
             return made
         return str(await state.call(state.redis.get(key)))
+
+    def _last_key(self, user: str) -> str:
+        return self._services.state.key("channel", f"{self.name}:last:{self.person(user)}")
 
     def _late_key(self, user: str) -> str:
         return self._services.state.key("channel", f"{self.name}:late:{self.person(user)}")

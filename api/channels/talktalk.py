@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import structlog
 
-from api.channels.messenger import ChannelReply, Messenger, SecondsLeft, event_id_of
+from api.channels.messenger import RATINGS, ChannelReply, Messenger, SecondsLeft, event_id_of
 from api.channels.settings import TalkTalkSettings
 from api.errors import ApiError
 
@@ -60,6 +60,8 @@ class TalkTalk:
             return await self._hand_over(user)
         if not text.strip():
             return self._message(ChannelReply("글로 질문해 주세요. 사진이나 파일은 읽을 수 없습니다."))
+        if (thanks := await self._messenger.rate(user, code or text)) is not None:
+            return self._message(thanks)
         try:
             # A button's title is short; the whole question is in its code.
             turn_id = await self._messenger.begin(user, code or text, event=event)
@@ -108,6 +110,8 @@ class TalkTalk:
         titles = [(offer, offer) for offer in reply.offers]
         if reply.wants_person and self._settings.hand_over_to is not None:
             titles.append((HAND_OVER, HAND_OVER))
+        if reply.rateable:
+            titles += [(word, word) for word in RATINGS]
         if titles:
             buttons = [
                 {"type": "TEXT", "data": {"title": shortened(title, MOST_TITLE), "code": code[:MOST_CODE]}}

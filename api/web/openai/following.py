@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import aclosing
+from typing import get_args
 
 import anyio
 from fastapi import Request
 
-from api.errors import ApiError
+from api.access.auth import Caller
+from api.errors import ApiError, InvalidRequest
 from api.events import TurnFailed
+from api.history.rating import rate_turn
+from api.history.store import Rating, Reason
 from api.providers.openai.provider import OpenAICompatible
 from api.services import Services
 from api.web.openai.models import faq_provider
@@ -42,6 +47,48 @@ def chosen_provider(model: str, services: Services) -> str | None:
 def wants_follow_ups(extra: Extra, services: Services) -> bool:
     """Whether the answer's text ends with its follow-ups."""
     return services.settings.openai.follow_ups if extra.follow_ups is None else extra.follow_ups
+
+
+def answered_turn(id: str) -> str:
+    """The turn behind an answer's id: `chatcmpl-t_…` of a completion, `resp_…` of a response."""
+    if id.startswith("chatcmpl-"):
+        return id.removeprefix("chatcmpl-")
+    return "t_" + id.partition("_")[2]
+
+
+async def rate_by_metadata(
+    metadata: Mapping[str, str] | None, services: Services, caller: Caller, *, of: str | None = None
+) -> bool:
+    """Keeps what a request's metadata says of an earlier answer; False where it says nothing.
+
+    Args:
+        metadata: `smartstore_rating` (up, down), and optionally `smartstore_reason`, `smartstore_comment`
+            and `smartstore_rating_of`, the answer's id.
+        services: where it is kept.
+        caller: whose answer it is.
+        of: the answer's id where the metadata names none.
+
+    Raises:
+        InvalidRequest: another word, or no answer to rate.
+        NotFound, Conflict, HistoryUnavailable: see `rate_turn`.
+    """
+    said = {name.removeprefix("smartstore_"): text for name, text in (metadata or {}).items()}
+    rating, reason = said.get("rating", ""), said.get("reason", "")
+    if not rating:
+        return False
+    if rating not in get_args(Rating) or reason not in ("", *get_args(Reason)):
+        raise InvalidRequest(
+            f"metadata: smartstore_rating은 {', '.join(get_args(Rating))} 가운데, "
+            f"smartstore_reason은 {', '.join(get_args(Reason))} 가운데 하나여야 합니다."
+        )
+    id = said.get("rating_of") or of
+    if not id:
+        raise InvalidRequest("metadata: 어느 답변인지 smartstore_rating_of로 알려 주세요.")
+    rated: Rating = "up" if rating == "up" else "down"
+    await rate_turn(
+        services, caller, answered_turn(id), rated, reason=reason, comment=said.get("comment", "")[:2000]
+    )
+    return True
 
 
 def faqs_url(request: Request, services: Services) -> str:

@@ -83,6 +83,12 @@ class Extra(RequestFields):
     follow_ups: bool | None = Field(None, description="end the answer with follow-ups as lines of text")
 
 
+class CompletionUpdate(RequestFields):
+    """What a completion is to be told of: a rating in its metadata."""
+
+    metadata: dict[str, str] = Field(examples=[{"smartstore_rating": "up"}])
+
+
 class ChatCompletionRequest(RequestFields):
     """A conversation to continue; the last user message is the question."""
 
@@ -101,6 +107,7 @@ class ChatCompletionRequest(RequestFields):
     seed: int | None = None
     user: str | None = None
     store: bool | None = None
+    metadata: dict[str, str] | None = Field(None, description="`smartstore_rating` rates an earlier answer")
     response_format: dict[str, Any] | None = None
     tools: list[Any] | None = None
     tool_choice: Any = None

@@ -20,10 +20,18 @@ from api.turns.start import Question, ask
 from api.web.openai.completions import DONE, Completion
 from api.web.openai.dialogue import question_of
 from api.web.openai.errors import error_event
-from api.web.openai.following import chosen_provider, collect, end, faqs_url, wants_follow_ups
+from api.web.openai.following import (
+    answered_turn,
+    chosen_provider,
+    collect,
+    end,
+    faqs_url,
+    rate_by_metadata,
+    wants_follow_ups,
+)
 from api.web.openai.models import UnknownModel, chat_models
 from api.web.openai.reply import status_of
-from api.web.openai.requests import ChatCompletionRequest, EmbeddingRequest
+from api.web.openai.requests import ChatCompletionRequest, CompletionUpdate, EmbeddingRequest
 from api.web.openai.rerank import MODEL as RANKER
 from api.web.routes.dependencies import CallerDep, ServicesDep
 from api.web.streaming import EventStream
@@ -73,6 +81,7 @@ async def chat_completions(
     """Answers the last user message from the FAQ, with the earlier ones as its history."""
     provider = chosen_provider(body.model, services)
     body.check()
+    await rate_by_metadata(body.metadata, services, caller)
     question, history = question_of(body.messages, most=services.settings.conversation.history_turns)
     asked = Question(question, provider=provider, options=body.options(), history=history, channel="openai")
     begun = await ask(services, caller, asked)
@@ -87,6 +96,19 @@ async def chat_completions(
     usage = bool(body.stream_options and body.stream_options.include_usage)
     stream = _stream(services, completion, include_usage=usage)
     return EventStream(stream, at_end=partial(end, services, completion))
+
+
+@router.post("/chat/completions/{completion_id}")
+async def update_completion(
+    completion_id: str, body: CompletionUpdate, request: Request, services: ServicesDep, caller: CallerDep
+) -> JSONResponse:
+    """Rates a completion by its metadata, as OpenAI's SDKs update one; returns it with them."""
+    if not await rate_by_metadata(body.metadata, services, caller, of=completion_id):
+        raise InvalidRequest("metadata: smartstore_rating에 up이나 down을 보내 주세요.")
+    turn_id = answered_turn(completion_id)
+    completion = Completion(turn_id, "faq", int(time.time()), False, faqs_url(request, services))
+    await collect(request, services, completion)
+    return JSONResponse(completion.whole() | {"metadata": body.metadata})
 
 
 @router.post("/embeddings")

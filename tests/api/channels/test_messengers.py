@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import statistics
 import time
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from tests.api.live import Live, serve, wait_until
 from tests.api.providers.upstream import MODEL, upstream_in_thread
 
 SECRET = "0123456789abcdef0123"
+ADMIN = "a-key-of-the-settings-that-is-long-enough"
+OPERATOR = {"Authorization": f"Bearer {ADMIN}"}
 MINORS = "미성년자도 판매 회원 등록이 가능한가요?"
 QUESTIONS = (
     MINORS,
@@ -45,6 +48,7 @@ def settings(taker: Platform, **more: str) -> dict[str, str]:
         f"{channels}KAKAO__SECRET": SECRET,
         f"{channels}KAKAO__CALLBACK_HOSTS": '["127.0.0.1"]',
         "SMARTSTORE_AUTH__REQUIRED": "true",
+        "SMARTSTORE_AUTH__ADMIN_KEY": ADMIN,
     } | more
 
 
@@ -172,6 +176,31 @@ def test_only_the_platform_knows_the_way(fast: Live, channel: str) -> None:
     assert httpx.get(url).status_code in (404, 405)
     assert httpx.post(url, content=b"{").status_code == 422
     assert httpx.post(url, content=b"[]").status_code == 422
+
+
+@pytest.mark.parametrize("channel", ["talktalk", "kakao"])
+def test_a_user_rates_the_last_answer_and_the_operator_sees_it(fast: Live, channel: str) -> None:
+    def say(text: str) -> dict[str, Any]:
+        body = said("tt-rate", text) if channel == "talktalk" else uttered("kt-rate", text)
+        faults = talktalk_faults if channel == "talktalk" else kakao_faults
+        answer: dict[str, Any] = tell(fast, channel, body).json()
+        assert faults(answer) == []
+        return answer
+
+    def rated(rating: str) -> list[str]:
+        query = {"channel": channel, "rating": rating}
+        found = httpx.get(f"{fast.url}/history/turns", params=query, headers=OPERATOR).json()["turns"]
+        return [turn["question"] for turn in found]
+
+    assert "아쉬워요" in json.dumps(say(MINORS), ensure_ascii=False)
+    wait_until(lambda: "의견 고맙습니다." in str(say("아쉬워요")) and rated("down") == [MINORS], 20)
+    assert "의견 고맙습니다." in str(say("도움이 됐어요"))
+    assert (rated("up"), rated("down")) == ([MINORS], [])
+
+
+def test_a_rating_before_any_answer_is_a_question(fast: Live) -> None:
+    event = tell(fast, "talktalk", said("tt-new", "아쉬워요")).json()
+    assert "의견 고맙습니다." not in event["textContent"]["text"]
 
 
 def test_other_networks_find_nothing(data_dir: Path, taker: Platform) -> None:

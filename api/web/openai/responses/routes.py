@@ -22,7 +22,14 @@ from api.services import Services
 from api.turns.saved import SavedTurn, new_turn_id, now
 from api.turns.start import Question, ask
 from api.web.openai.dialogue import question_of
-from api.web.openai.following import chosen_provider, collect, end, faqs_url, wants_follow_ups
+from api.web.openai.following import (
+    chosen_provider,
+    collect,
+    end,
+    faqs_url,
+    rate_by_metadata,
+    wants_follow_ups,
+)
 from api.web.openai.responses.answer import ResponseReply, response_id, turn_id_of
 from api.web.openai.responses.requests import ResponseRequest
 from api.web.openai.responses.stored import StoredResponse, StoredResponses
@@ -45,6 +52,7 @@ async def create(
     """Answers the last user message from the FAQ, with what came before as its history."""
     provider = chosen_provider(body.model, services)
     body.check()
+    await rate_by_metadata(body.metadata, services, caller, of=body.previous_response_id)
     storing = _stored(services)
     place = await _place(body, services, storing, caller)
     asked = Question(
