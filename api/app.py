@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.middleware.opentelemetry import OpenTelemetryMiddleware
 from starlette.types import ASGIApp
 
+from api.access import routes as keys
 from api.channels.hand_over import routes as hand_over
 from api.channels.mcp.mount import mount_mcp
 from api.channels.mount import mount_messengers
@@ -71,6 +72,7 @@ def _routes(services: Services) -> FastAPI:
         chat_socket,
         sessions,
         hand_over,
+        keys,
         curation,
         faqs,
         history,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from api.insights.gaps import GapReport, gap_report
+from api.insights.models import Models, adapters, measures
 from api.insights.summary import Summary, summary
 from api.web.routes.dependencies import HistoryDep, ReaderDep, ServicesDep
 
@@ -31,3 +33,15 @@ async def show_summary(
 ) -> Summary:
     """Verdicts, latency, ratings and resolution by day, and what is asked most."""
     return await summary(history, days=days)
+
+
+@router.get("/models")
+async def models(
+    services: ServicesDep,
+    _reader: ReaderDep,
+    history: HistoryDep,
+    days: Annotated[float, Query(gt=0, le=366)] = 30,
+) -> Models:
+    """How each model fared, both sides of an adapter's trial included, and the adapters."""
+    found = await asyncio.to_thread(adapters, services.settings)
+    return Models(models=await measures(history, days=days), adapters=found)

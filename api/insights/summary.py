@@ -66,8 +66,8 @@ def _day(name: str, rows: Sequence[Row], again: set[str]) -> Day:
         up=sum(row["rating"] == "up" for row in rows),
         down=sum(row["rating"] == "down" for row in rows),
         resolved=round(resolved / len(rows), 3) if rows else 0.0,
-        p50_ms=_percentile(times, 0.5),
-        p95_ms=_percentile(times, 0.95),
+        p50_ms=percentile(times, 0.5),
+        p95_ms=percentile(times, 0.95),
     )
 
 
@@ -84,7 +84,7 @@ def _same_session_again(rows: Sequence[Row]) -> set[str]:
     return found
 
 
-def _percentile(times: Sequence[float], share: float) -> float:
+def percentile(times: Sequence[float], share: float) -> float:
     return float(times[min(len(times) - 1, int(len(times) * share))]) if times else 0.0
 
 

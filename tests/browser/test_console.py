@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
+from tests.api.live import wait_until
 from tests.browser.conftest import DESKTOP, PHONE, NewPage, finish, send
 from tests.browser.test_page_looks import violations
 from tests.browser.test_page_real import real, sample
@@ -20,7 +22,7 @@ __all__ = ["real", "sample"]
 
 ASKED = ("드론으로 배송해도 되나요?", "드론 배송도 가능한가요?", "무인 드론으로 배송할 수 있나요?")
 ANSWER = "드론 배송은 아직 지원하지 않습니다. 택배로 보내 주세요."
-VIEWS = ("today", "questions", "gaps", "faqs", "faqs/new", "edits", "providers")
+VIEWS = ("today", "questions", "gaps", "faqs", "faqs/new", "edits", "providers", "keys")
 
 
 def open_view(page: Page, name: str) -> None:
@@ -97,3 +99,27 @@ def test_every_view_is_for_everyone(
     page.wait_for_selector("text=이벤트 모두 보기")
     picture(page, f"question-{scheme}-{'phone' if device is PHONE else 'desktop'}")
     assert violations(page, axe) == []
+
+
+def test_a_key_is_made_shown_once_and_revoked(new_page: NewPage, real: str, axe: str) -> None:
+    page = new_page(real, wait_for=None)
+    page.goto(f"{real}console#/keys")
+    page.get_by_label("이름").fill("주문 앱")
+    page.get_by_label("권한").select_option(label="기록 읽기")
+    page.get_by_label("1분에 몇 번").fill("30")
+    page.get_by_role("button", name="키 만들기").click()
+    secret = page.get_by_label("새 키").input_value()
+    assert secret.startswith("ssk_")
+    assert "기록 읽기" in page.inner_text("tbody")
+    assert violations(page, axe) == []
+    picture(page, "keys-made")
+    head = {"Authorization": f"Bearer {secret}"}
+    assert httpx.get(f"{real}history/turns", headers=head).status_code == 200
+    assert httpx.get(f"{real}keys", headers=head).status_code == 403
+    page.reload()
+    page.wait_for_selector("tbody")
+    assert secret not in page.content()
+    page.get_by_role("button", name="주문 앱 거두기").click()
+    page.get_by_role("button", name="정말 거두기").click()
+    page.wait_for_selector("text=주문 앱 키를 거두었어요")
+    wait_until(lambda: httpx.get(f"{real}history/turns", headers=head).status_code == 401)

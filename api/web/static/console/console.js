@@ -6,13 +6,14 @@ import { edits } from "./edits.js";
 import { editor } from "./editor.js";
 import { faqs } from "./faqs.js";
 import { gaps } from "./gaps.js";
+import { keys } from "./keys.js";
 import { providers } from "./providers.js";
 import { question, questions } from "./questions.js";
 import { today } from "./today.js";
 
 const VIEWS = [
   [/^today$/, today], [/^questions$/, questions], [/^questions\/(.+)$/, question], [/^gaps$/, gaps],
-  [/^faqs$/, faqs], [/^faqs\/new$/, editor], [/^faqs\/(.+)$/, editor], [/^edits$/, edits], [/^providers$/, providers],
+  [/^faqs$/, faqs], [/^faqs\/new$/, editor], [/^faqs\/(.+)$/, editor], [/^edits$/, edits], [/^providers$/, providers], [/^keys$/, keys],
 ];
 let shown = 0;
 
