@@ -142,11 +142,11 @@ e2e-vllm: $(VENV)/dev $(FT)/ready $(VLLM)/ready
 	$(BIN)/python -m tests.serving.e2e_vllm --finetune-python $(FT)/bin/python --vllm-python $(VLLM)/bin/python
 
 # --- drills: faults of a small cluster, each writes its section of docs/resilience.md ---
-.PHONY: drills drill-takeover drill-faults drill-cost drill-reindex drill-overload
+.PHONY: drills drill-takeover drill-faults drill-cost drill-reindex drill-overload drill-engines
 drills: $(VENV)/dev
 	$(BIN)/python -m tests.cluster all
 
-drill-takeover drill-faults drill-cost drill-reindex drill-overload: $(VENV)/dev
+drill-takeover drill-faults drill-cost drill-reindex drill-overload drill-engines: $(VENV)/dev
 	$(BIN)/python -m tests.cluster $(@:drill-%=%)
 
 # --- other people's clients: the environments that tests/api/web/openai/test_clients.py runs them in ---

@@ -1,10 +1,10 @@
-"""python -m tests.cluster takeover|faults|cost|reindex|overload|all: drills that write docs/resilience.md."""
+"""python -m tests.cluster all, or the names of drills: they write docs/resilience.md."""
 
 from __future__ import annotations
 
 import sys
 
-from tests.cluster import cost, faults, overload, reindex, takeover
+from tests.cluster import cost, engines, faults, overload, reindex, takeover
 
 DRILLS = {
     "takeover": takeover.run,
@@ -12,6 +12,7 @@ DRILLS = {
     "cost": cost.run,
     "reindex": reindex.run,
     "overload": overload.run,
+    "engines": engines.run,
 }
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.api.providers.upstream import Upstream, upstream_in_thread
+from tests.api.providers.upstream import Upstream, numbered, upstream_in_thread
 from tests.cluster.servers import Milvus, RabbitMQ, Redis, free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -114,7 +114,7 @@ def stack(
     """
     with ExitStack() as closing:
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="drill-")))
-        upstream = closing.enter_context(upstream_in_thread(piece_s=0.25, pieces=pieces()))
+        upstream = closing.enter_context(upstream_in_thread(piece_s=0.25, pieces=numbered()))
         LOGS.mkdir(parents=True, exist_ok=True)
         for old in LOGS.glob("*.log"):
             old.write_text("")
@@ -140,11 +140,6 @@ def stack(
         for node in nodes:
             node.wait_ready()
         yield built
-
-
-def pieces(count: int = 10) -> tuple[str, ...]:
-    """An answer whose pieces are all different, so that a doubled one shows."""
-    return (*(f"{n}번째 조각입니다. " for n in range(1, count)), "끝 [1].")
 
 
 def _environment(**settings: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Checks the deployment files against the public schemas and against the code: `make check-deploy`.
 
-Schemas: compose specification, Kubernetes API, hadolint. Against the code: every SMARTSTORE_*
+Schemas: compose specification, Kubernetes API, KEDA's resource definition, hadolint; where `kubectl` is
+there, every overlay is also rendered. Against the code: every SMARTSTORE_*
 variable, command, port, probe path, config path, image and metric is one that exists, every image
 is pinned, and vLLM is started as `serving` would start it. Prints each fault on a line; exit status 1
 when there is one.
@@ -10,10 +11,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import typer
@@ -30,6 +33,7 @@ from serving.launch.container import render
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMPOSE = ("docker-compose.yml", "docker-compose.gpu.yml")
 BIN = Path(sys.executable).parent
+KEDA = Path(__file__).parent / "schemas" / "keda-scaledobject.json"
 PORTS = {"api": 8000, "worker": 9100}
 PATHS = {"/health", "/ready", "/metrics"}
 _PINNED = re.compile(r"^[^:@\s]+(:[^@\s]+)?(@sha256:[0-9a-f]{64})?$")
@@ -59,8 +63,47 @@ def _schemas(root: Path) -> Iterator[str]:
     compose = [str(root / name) for name in COMPOSE]
     yield from _run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *compose)
     yield from _run("hadolint", str(root / "configs/docker/Dockerfile"))
-    manifests = [str(path) for path in _manifests(root)]
+    scaled = [path for path in _manifests(root) if path.name == "scaled-objects.yaml"]
+    manifests = [str(path) for path in _manifests(root) if path not in scaled]
     yield from _run("kubernetes-validate", "--strict", "--quiet", *manifests)
+    with TemporaryDirectory() as folder:
+        yield from _run("check-jsonschema", "--schemafile", str(KEDA), *_split(scaled, Path(folder)))
+    yield from _rendered(root)
+
+
+def _split(files: Iterable[Path], folder: Path) -> Iterator[str]:
+    """Each document in a file of its own: the schema is one of a single document."""
+    for file in files:
+        for n, document in enumerate(yaml.safe_load_all(file.read_text())):
+            path = folder / f"{file.stem}-{n}.json"
+            path.write_text(json.dumps(document))
+            yield str(path)
+
+
+def _rendered(root: Path) -> Iterator[str]:
+    """What kustomize makes of each overlay: it renders, and nothing is scaled by two autoscalers."""
+    kubectl = shutil.which("kubectl")
+    for overlay in sorted((root / "configs/k8s/overlays").iterdir()) if kubectl else ():
+        done = subprocess.run(
+            [str(kubectl), "kustomize", overlay], capture_output=True, text=True, check=False
+        )
+        where = overlay.relative_to(root)
+        if done.returncode:
+            yield f"{where}: kubectl kustomize: {done.stderr.strip()[-1500:]}"
+            continue
+        documents = [document for document in yaml.safe_load_all(done.stdout) if document]
+        workloads = {(document["kind"], document["metadata"]["name"]) for document in documents}
+        scaled = [
+            (target["kind"], target["name"])
+            for document in documents
+            if document["kind"] in ("ScaledObject", "HorizontalPodAutoscaler")
+            for target in [document["spec"]["scaleTargetRef"]]
+        ]
+        for kind, name in sorted(set(scaled)):
+            if (kind, name) not in workloads:
+                yield f"{where}: scales {kind} {name}, which is not there"
+            if scaled.count((kind, name)) > 1:
+                yield f"{where}: two autoscalers of {kind} {name}"
 
 
 def _run(tool: str, *arguments: str) -> Iterator[str]:
@@ -197,6 +240,10 @@ def _kubernetes(root: Path) -> Iterator[str]:
             yield from _pod(where, spec["template"]["spec"], tagged)
         if document["kind"] == "HorizontalPodAutoscaler":
             yield from _autoscaler(where, document)
+        if document["kind"] == "ScaledObject":
+            for trigger in document["spec"]["triggers"]:
+                for name in set(_METRIC.findall(trigger["metadata"].get("query", ""))) - _metric_names():
+                    yield f"{where}: scales on {name}, which is no metric"
     for needed in [("Deployment", "api"), ("Deployment", "worker"), ("Service", "api"), ("Ingress", "api"),
                    ("CronJob", "corpus-sync")]:  # fmt: skip
         if needed not in kinds:

@@ -59,6 +59,9 @@ def test_repository_has_no_fault() -> None:
         ("configs/k8s/base/config.yaml", "SMARTSTORE_TURNS__RUNNER", "SMARTSTORE_RUNNER", "is no setting"),
         ("configs/k8s/base/kustomization.yaml", "newTag: 0.2.0", "newTag: latest", "has no version"),
         ("configs/k8s/base/kustomization.yaml", "- worker.yaml", "- wrker.yaml", "is not there"),
+        ("configs/k8s/overlays/keda/scaled-objects.yaml", "cooldownPeriod", "coolDown", "check-jsonschema"),
+        ("configs/k8s/overlays/keda/scaled-objects.yaml", "queue_age_seconds", "queue_age", "is no metric"),
+        ("configs/k8s/overlays/keda/engines.yaml", "clusterIP", "clusterIp", "kubernetes-validate"),
         (
             "configs/observability/alerts.yml",
             "smartstore_turns_total",
@@ -74,3 +77,21 @@ def test_a_fault_is_found(copy: Path, file: str, old: str, new: str, fault: str)
     (copy / file).write_text(text.replace(old, new))
     found = check(copy, schemas=fault in TOOLS)
     assert any(fault in each for each in found), found
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl renders the overlays")
+@pytest.mark.parametrize(
+    ("file", "old", "new", "fault"),
+    [
+        ("kustomization.yaml", "path: /spec/strategy", "path: /spec/strategies", "kubectl kustomize"),
+        ("kustomization.yaml", "$patch: delete", "spec: {maxReplicas: 30}", "two autoscalers of Deployment"),
+        ("scaled-objects.yaml", "StatefulSet, name: vllm", "Deployment, name: vllm", "is not there"),
+    ],
+)  # fmt: skip
+def test_a_fault_of_what_an_overlay_becomes_is_found(
+    copy: Path, file: str, old: str, new: str, fault: str
+) -> None:
+    path = copy / "configs/k8s/overlays/keda" / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    assert any(fault in line for line in check(copy)), check(copy)

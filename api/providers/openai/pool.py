@@ -89,6 +89,7 @@ class Upstream:
 
     Attributes:
         address: the base URL, without a slash at its end.
+        max_connections: how many requests it carries at the same time.
 
     Args:
         name: the provider's name, for error messages.
@@ -107,7 +108,7 @@ class Upstream:
         max_connections: int = 100,
         connect_timeout_s: float = 5.0,
     ) -> None:
-        self.name, self._connect_s, self._max_connections = name, connect_timeout_s, max_connections
+        self.name, self._connect_s, self.max_connections = name, connect_timeout_s, max_connections
         self.address = base_url.rstrip("/")
         self._base = URL(self.address)
         self._urls: dict[str, URL] = {}
@@ -186,7 +187,7 @@ class Upstream:
             tls = ssl.create_default_context() if self._base.scheme == "https" else True
             self._opened = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=self._max_connections, keepalive_timeout=_KEEPALIVE_S, ssl=tls
+                    limit=self.max_connections, keepalive_timeout=_KEEPALIVE_S, ssl=tls
                 ),
                 headers=self._headers,
                 skip_auto_headers=("User-Agent", "Content-Type"),

@@ -126,7 +126,8 @@ class OpenAICompatible:
             tried.add(lease.server)
             async with aclosing(self._ask(lease, body, deadline)) as chunks:
                 async for chunk in chunks:
-                    lease.began = lease.began or bool(chunk.text)
+                    if chunk.text and not lease.began:
+                        await self.upstreams.began(lease)
                     yield chunk
             lease.outcome = "answered"
 

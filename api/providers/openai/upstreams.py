@@ -119,12 +119,14 @@ class Upstreams:
         """
         server = await self._choose(session, tried)
         lease = Lease(server)
-        server.outstanding += 1
         try:
             yield lease
         except ProviderError as exc:
             lease.outcome = "rejected" if isinstance(exc, ProviderRejected) else "failed"
             lease.unreached = not exc.sent
+            if lease.unreached and server.outstanding > server.pool.max_connections:
+                # It waited for one of our own connections: says nothing of the server.
+                lease.outcome = "left"
             raise
         finally:
             server.outstanding -= 1
@@ -132,11 +134,24 @@ class Upstreams:
             if self.several:
                 await self._settle(lease)
 
+    async def began(self, lease: Lease) -> None:
+        """Something of the answer has come: its server is well again, however long the rest may take."""
+        lease.began = True
+        lease.server.failed_at = -math.inf
+        if self.several and self.breaker is not None:
+            await self.breaker.succeeded(lease.server.key)
+
     async def _choose(self, session: str | None, tried: Collection[Server]) -> Server:
-        if not self.several:
-            return self.servers[0]
-        for server in self._order(session, tried):
-            if await self._admits(server):
+        """The server that gets the request; it counts as outstanding from here on."""
+        for server in self._order(session, tried) if self.several else self.servers:
+            # Before the breaker is asked: in a rush, those that wait for it would count nowhere.
+            server.outstanding += 1
+            admitted = False
+            try:
+                admitted = await self._admits(server)
+            finally:
+                server.outstanding -= not admitted
+            if admitted:
                 return server
         waits = [server.rests_until - time.monotonic() for server in self.servers]
         message = f"'{self.name}'의 서버가 모두 여러 번 실패해 잠시 쉬고 있습니다."
@@ -173,11 +188,7 @@ class Upstreams:
         server, breaker = lease.server, self.breaker
         if lease.outcome == "failed":
             await self._failed(server, at_once=lease.unreached)
-        elif lease.outcome == "answered" or (lease.outcome == "left" and lease.began):
-            server.failed_at = -math.inf
-            if breaker is not None:
-                await breaker.succeeded(server.key)
-        elif breaker is not None:
+        elif not lease.began and breaker is not None:
             await breaker.left(server.key)
 
     async def _failed(self, server: Server, *, at_once: bool = False) -> None:

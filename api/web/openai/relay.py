@@ -109,7 +109,8 @@ class Relay:
                 async with upstreams.lease(session, tried=tried) as lease:
                     tried.add(lease.server)
                     with await lease.server.pool.send("POST", path, body=body, idle_s=idle_s) as response:
-                        lease.began = True
+                        if response.status < 400:
+                            await upstreams.began(lease)
                         await self.begin(response, streams)
                         await self.reader.wait(self.pass_on(response))
                     lease.outcome = self.outcome = _outcome(response.status)

@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from api.errors import ProviderError
+from api.errors import ProviderError, ProviderTimeout
 from api.providers.breaker import BreakerOpen, CircuitBreaker
 from api.providers.choice import Providers, Switched
 from api.providers.openai.pool import Upstream as Pool
@@ -29,14 +30,16 @@ SESSIONS = [f"세션 {n}" for n in range(40)]
 
 
 @asynccontextmanager
-async def over(*urls: str, state: State | None = None, failures: int = 3) -> AsyncIterator[OpenAICompatible]:
+async def over(
+    *urls: str, state: State | None = None, failures: int = 3, **pool: Any
+) -> AsyncIterator[OpenAICompatible]:
     """A provider with these servers."""
     settings = Endpoint(
         base_url=urls, model=MODEL, third_party=False, first_token_timeout_s=5.0, max_retries=0
     )
     breaker = CircuitBreaker(state, failures=failures, open_s=0.5, longest_s=0.5) if state else None
     async with AsyncExitStack() as stack:
-        pools = [await stack.enter_async_context(Pool("small", url)) for url in settings.base_urls]
+        pools = [await stack.enter_async_context(Pool("small", url, **pool)) for url in settings.base_urls]
         yield OpenAICompatible("small", settings, Upstreams("small", pools, breaker=breaker))
 
 
@@ -87,11 +90,37 @@ async def test_a_full_server_leaves_a_session_to_another() -> None:
     assert {len(one.requests), len(two.requests)} == {10 + 4, 6}
 
 
+async def test_a_rush_is_shared_while_the_breaker_is_asked(embedded_state: State) -> None:
+    async with upstream(piece_s=0.2) as one, upstream(piece_s=0.2) as two, AsyncExitStack() as stack:
+        provider = await stack.enter_async_context(over(one.url(), two.url(), state=embedded_state))
+        breaker = provider.upstreams.breaker
+        assert breaker is not None
+        # With a failure in its record, every request asks the store about this server.
+        await breaker.failed(provider.upstreams.servers[0].key)
+        await asyncio.gather(*(answer(provider, session) for session in SESSIONS))
+        assert all(server.outstanding == 0 for server in provider.upstreams.servers)
+    assert len(one.requests) + len(two.requests) == 40
+    assert min(len(one.requests), len(two.requests)) >= 14
+
+
 async def test_without_a_session_the_least_busy_server_is_asked() -> None:
     async with upstream(piece_s=0.2) as one, upstream(piece_s=0.2) as two, AsyncExitStack() as stack:
         provider = await stack.enter_async_context(over(one.url(), two.url()))
         await asyncio.gather(*(answer(provider) for _ in range(12)))
     assert len(one.requests) == len(two.requests) == 6
+
+
+async def test_no_server_is_blamed_for_connections_of_our_own_that_are_all_in_use(
+    embedded_state: State,
+) -> None:
+    async with upstream(piece_s=0.2) as one, upstream(piece_s=0.2) as two, AsyncExitStack() as stack:
+        urls = (one.url(), two.url())
+        short = {"max_connections": 1, "connect_timeout_s": 0.1}
+        provider = await stack.enter_async_context(over(*urls, state=embedded_state, failures=1, **short))
+        answers = await asyncio.gather(*(answer(provider) for _ in range(6)), return_exceptions=True)
+        assert {answer for answer in answers if isinstance(answer, str)} == {ANSWER}
+        assert {type(answer) for answer in answers} == {str, ProviderTimeout}
+        assert not any(server.rests or server.failed_lately for server in provider.upstreams.servers)
 
 
 @pytest.mark.parametrize("fault", ["500", "429", "cut", "malformed"])

@@ -300,8 +300,13 @@ def upstream_in_thread(**options: Any) -> Iterator[Upstream]:
         thread.join(10)
 
 
-async def _main(port: int) -> None:
-    async with upstream(port=port, piece_s=0.05) as state:
+def numbered(count: int = 10) -> tuple[str, ...]:
+    """An answer whose pieces are all different, so that a doubled one shows."""
+    return (*(f"{n}번째 조각입니다. " for n in range(1, count)), "끝 [1].")
+
+
+async def _main(port: int, piece_s: float, pieces: tuple[str, ...]) -> None:
+    async with upstream(port=port, piece_s=piece_s, pieces=pieces) as state:
         print(f"{state.url()}  (model {MODEL})", flush=True)
         await asyncio.Event().wait()
 
@@ -311,5 +316,8 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--port", type=int, default=9001)
+    parser.add_argument("--piece-s", type=float, default=0.05, help="pause between two pieces of an answer")
+    parser.add_argument("--numbered", type=int, default=0, help="answer with so many different pieces")
+    given = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_main(parser.parse_args().port))
+        asyncio.run(_main(given.port, given.piece_s, numbered(given.numbered) if given.numbered else PIECES))
