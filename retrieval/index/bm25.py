@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Generic, TypeVar
@@ -46,10 +46,15 @@ class Bm25Statistics:
         length = sum(map(len, documents)) / len(documents) if documents else 0.0
         return cls(len(documents), length, frequencies)
 
-    def weights(self, terms: Sequence[str], *, rows: int = 1) -> dict[str, float]:
-        """Returns the BM25 weight of each term of one document, or of `rows` documents read as one."""
+    def weights(
+        self, terms: Sequence[str], *, rows: int = 1, only: Collection[str] | None = None
+    ) -> dict[str, float]:
+        """Returns the BM25 weight of each term of one document, or of `rows` documents read as one.
+
+        `only` names the terms that will be asked for.
+        """
         norm = K1 * (1 - B + B * len(terms) / (rows * self.average_length or 1.0))
-        counts = Counter(terms)
+        counts = Counter(terms if only is None else (term for term in terms if term in only))
         return {t: self.idf(t) * count * (K1 + 1) / (count + norm) for t, count in counts.items()}
 
     def rarity(self, term: str) -> float:

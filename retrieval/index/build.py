@@ -6,7 +6,7 @@ is searched later. The store is open only while it is read and written, not duri
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
@@ -18,7 +18,7 @@ from retrieval.corpus.faq import Corpus
 from retrieval.embedders.base import Embedder
 from retrieval.errors import CorpusError, IndexMissing, IndexUnavailable
 from retrieval.index.bm25 import Bm25Statistics
-from retrieval.index.milvus_schema import MAX_BYTES, collection_name
+from retrieval.index.milvus_schema import MAX_BYTES, collection_name, search_params
 from retrieval.index.milvus_store import MilvusStore, failures, local_path
 from retrieval.index.prepare import Known, Prepared, Progress, prepare
 from retrieval.index.rows import SCHEMA, BuildInfo, IndexRows, ViewText, faq_json, fingerprint, view_texts
@@ -220,23 +220,25 @@ def write_build(
 ) -> None:
     """Writes the rows and then the record of a build; `statistics` where they are not of its own rows."""
     progress("store", 0, len(views))
-    rows: list[dict[str, Any]] = []
-    for n, view in enumerate(views):
-        row = {
-            "id": view.key,
-            "row": n,
-            "faq_id": view.faq_id,
-            "view": view.view,
-            "text_hash": view.text_hash,
-            "payload": payloads[view.faq_id] if view.view == "question" else "",
-            "dense": prepared.vectors.dense[n],
-            "tokens": " ".join(prepared.tokens[n]),
-        }
-        if prepared.vectors.sparse is not None:
-            row["lexical"] = prepared.vectors.sparse[n]
-        rows.append(row)
-    store.create(info.fingerprint, info.dim, sparse=info.sparse)
-    store.insert(info.fingerprint, rows)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for n, view in enumerate(views):
+            row = {
+                "id": view.key,
+                "row": n,
+                "faq_id": view.faq_id,
+                "view": view.view,
+                "text_hash": view.text_hash,
+                "payload": payloads[view.faq_id] if view.view == "question" else "",
+                "dense": prepared.vectors.dense[n],
+                "tokens": " ".join(prepared.tokens[n]),
+            }
+            if prepared.vectors.sparse is not None:
+                row["lexical"] = prepared.vectors.sparse[n]
+            yield row
+
+    store.create(info.fingerprint, info.dim, rows=len(views), sparse=info.sparse)
+    store.insert(info.fingerprint, rows())
     _check(store, info, views, prepared)
     store.finish(info, statistics or Bm25Statistics.of(prepared.tokens))
     progress("store", len(views), len(views))
@@ -251,7 +253,11 @@ def _check(store: MilvusStore, info: BuildInfo, views: Sequence[ViewText], prepa
     with failures(store.uri):
         for n in range(0, len(views), step):
             hits = store.client.search(
-                collection_name(info.fingerprint), [dense[n].tolist()], anns_field="dense", limit=1
+                collection_name(info.fingerprint),
+                [dense[n].tolist()],
+                anns_field="dense",
+                limit=1,
+                search_params=search_params(info.rows, 1),
             )
             if not hits[0] or abs(hits[0][0]["distance"] - float(dense[n] @ dense[n])) > 1e-3:
                 raise IndexUnavailable(store.uri, f"does not find row {views[n].key}; build it again")

@@ -6,7 +6,7 @@ Scores every row of every view; does not know where the rows came from, nor how 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import get_args
 
 import numpy as np
@@ -33,7 +33,12 @@ class MemoryIndex:
     """Searches a snapshot of an index; thread-safe because nothing changes after construction."""
 
     def __init__(
-        self, rows: IndexRows, *, fingerprint: str, statistics: Bm25Statistics | None = None
+        self,
+        rows: IndexRows,
+        *,
+        fingerprint: str,
+        statistics: Bm25Statistics | None = None,
+        only: Collection[str] | None = None,
     ) -> None:
         """Arranges the rows for search.
 
@@ -41,6 +46,7 @@ class MemoryIndex:
             rows: of one build, in any order.
             fingerprint: of the build.
             statistics: of the whole corpus, where `rows` is only a part of it.
+            only: the terms of the one query that is to be scored; None for any query.
         """
         self.fingerprint = fingerprint
         self.offers: Offers | None = None
@@ -52,12 +58,12 @@ class MemoryIndex:
         self._dim = rows.dense.shape[1]
         self._blocks = blocks(rows.dense[order])
         self._statistics = statistics or Bm25Statistics.of(rows.tokens)
-        self._terms = Postings(self._statistics.weights(rows.tokens[r]) for r in order)
+        self._terms = Postings(self._statistics.weights(rows.tokens[r], only=only) for r in order)
         self._sparse = None if rows.sparse is None else Postings(rows.sparse[r] for r in order)
         owners = np.array([position[rows.faq_ids[r]] for r in order], np.int64)
         views = np.array([codes[r] for r in order], np.int64)
         self._spans = {view: _Span(owners, views == n, len(self._list)) for n, view in enumerate(VIEWS)}
-        self._signs = SignReader(rows, self._list, self._statistics)
+        self._signs = SignReader(rows, self._list, self._statistics, only=only)
 
     def __len__(self) -> int:
         return len(self._list)

@@ -15,11 +15,11 @@ import numpy as np
 from retrieval.corpus.faq import Faq
 from retrieval.index.base import VIEWS, Candidate, IndexQuery
 from retrieval.index.memory import MemoryIndex
-from retrieval.index.milvus_schema import MAX_WINDOW, collection_name
+from retrieval.index.milvus_schema import MAX_WINDOW, collection_name, dense_index, search_params
 from retrieval.index.milvus_store import MilvusStore, failures
 from retrieval.index.rows import BuildInfo, IndexRows, faq_from_json
 
-_IDS_PER_QUERY = 200
+_KEYS_PER_QUERY = 2_000
 _NOT_LOADED = 101
 
 
@@ -37,6 +37,8 @@ class MilvusIndex:
         self.offers = None if info.base else store.offers(info.fingerprint)
         self._collection = collection_name(info.base or info.fingerprint)
         self._removed = info.removed_ids
+        self._rows_searched = info.base_rows if info.base else info.rows
+        self.dense_index = dense_index(self._rows_searched)[0]
         # What a patch puts in is small, and searched here.
         self._patch = read_rows(store, info) if info.base else None
         self._statistics = store.statistics(info.fingerprint)
@@ -51,13 +53,15 @@ class MilvusIndex:
         rows = self._rows(self._found(query, limit) - self._removed)
         if self._patch is not None:
             rows = _together(rows, self._patch)
-        part = MemoryIndex(rows, fingerprint=self.fingerprint, statistics=self._statistics)
+        part = MemoryIndex(
+            rows, fingerprint=self.fingerprint, statistics=self._statistics, only=frozenset(query.tokens)
+        )
         return part.candidates(query, limit=limit)
 
     def get(self, faq_ids: Sequence[str]) -> dict[str, Faq]:
         """The FAQs with these ids; unknown ids are left out."""
         keys = [f"{id}:question0" for id in faq_ids if id not in self._removed]
-        rows = self._query("id", keys, ["payload"])
+        rows = self._query(keys, ["payload"])
         faqs = {faq.id: faq for faq in (faq_from_json(row["payload"]) for row in rows)}
         if self._patch is not None:
             faqs |= self._patch.faqs
@@ -72,7 +76,7 @@ class MilvusIndex:
         self._store.close()
 
     def _found(self, query: IndexQuery, limit: int) -> set[str]:
-        window = min((limit + len(self._removed)) * self._info.rows_per_faq, MAX_WINDOW)
+        limit += len(self._removed)
         legs: list[tuple[str, Any]] = [("dense", query.dense.tolist())]
         if self._info.sparse and query.sparse:
             legs.append(("lexical", dict(query.sparse)))
@@ -81,6 +85,11 @@ class MilvusIndex:
         found: set[str] = set()
         for field, data in legs:
             for view in VIEWS:
+                # A FAQ has one title and one answer; its expansions may take each other's places. Words are
+                # looked up more widely: what a FAQ's rows say `together` is nowhere stored.
+                several = self._info.rows_per_faq if view == "expansion" else 2 if field == "lexical" else 1
+                window = min(limit * several, MAX_WINDOW)
+                depth = search_params(self._rows_searched, window) if field == "dense" else None
                 hits = self._call(
                     self._store.client.search,
                     data=[data],
@@ -88,18 +97,21 @@ class MilvusIndex:
                     limit=window,
                     anns_field=field,
                     output_fields=["faq_id"],
+                    search_params=depth,
                 )
                 found.update(hit["entity"]["faq_id"] for hit in hits[0])
         return found
 
     def _rows(self, faq_ids: Iterable[str]) -> IndexRows:
-        fields = row_fields(sparse=self._info.sparse)
-        return to_rows(self._query("faq_id", sorted(faq_ids), fields), self._info)
+        """Every row of these FAQs, by primary key: a filter on `faq_id` would read that of all rows."""
+        views = ["question0", "answer0", *(f"expansion{n}" for n in range(self._info.rows_per_faq))]
+        keys = [f"{id}:{view}" for id in sorted(faq_ids) for view in views]
+        return to_rows(self._query(keys, row_fields(sparse=self._info.sparse)), self._info)
 
-    def _query(self, field: str, values: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
+    def _query(self, keys: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
-        for start in range(0, len(values), _IDS_PER_QUERY):
-            expr = f"{field} in {json.dumps(values[start : start + _IDS_PER_QUERY])}"
+        for start in range(0, len(keys), _KEYS_PER_QUERY):
+            expr = f"id in {json.dumps(keys[start : start + _KEYS_PER_QUERY])}"
             rows.extend(self._call(self._store.client.query, filter=expr, output_fields=list(fields)))
         return rows
 

@@ -17,6 +17,15 @@ _BUILD = re.compile(r"faq_([0-9a-f]{16})")
 MAX_BYTES = 65_535
 MAX_WINDOW = 16_384
 
+# Up to here this process itself searches by default (50,000 FAQs with nine rows), and Milvus only stores.
+EXACT_ROWS = 450_000
+# A graph holds every vector in memory, about 1.7 kB a row of 384 numbers: 34 GB here.
+GRAPH_ROWS = 20_000_000
+# Of 100,000 vectors `ef` 200 finds 0.998 of the exact first 50, a tenth of the cells 0.987, 64 of the 1,264
+# cells 0.974 (python -m tests.bench.vectors). A graph must keep more than it gives back.
+_EF = 200
+_NPROBE = 64
+
 
 def collection_name(fingerprint: str) -> str:
     """The collection of a build."""
@@ -57,12 +66,38 @@ def rows_schema(dim: int, *, sparse: bool) -> Any:
     return schema
 
 
-def rows_index(*, sparse: bool) -> Any:
-    """Exact search over unit vectors, and BM25 (or the inner product of learned weights)."""
+def dense_index(rows: int) -> tuple[str, dict[str, int]]:
+    """How so many vectors are searched: exactly, by a graph, or by cells where a graph is too large."""
+    if rows <= EXACT_ROWS:
+        return "FLAT", {}
+    if rows <= GRAPH_ROWS:
+        return "HNSW", {"M": 16, "efConstruction": 200}
+    return "IVF_SQ8", {"nlist": _cells(rows)}
+
+
+def search_params(rows: int, limit: int) -> dict[str, Any]:
+    """How thoroughly `limit` of so many vectors are looked for; figures in docs/scale.md."""
+    match dense_index(rows)[0]:
+        case "HNSW":
+            return {"metric_type": "IP", "params": {"ef": max(_EF, 2 * limit)}}
+        case "IVF_SQ8":
+            return {"metric_type": "IP", "params": {"nprobe": max(_NPROBE, _cells(rows) // 10)}}
+        case _:
+            return {"metric_type": "IP"}
+
+
+def _cells(rows: int) -> int:
+    """4 times the root, as faiss advises: https://github.com/facebookresearch/faiss/wiki/Guidelines."""
+    return int(4 * rows**0.5)
+
+
+def rows_index(rows: int, *, sparse: bool) -> Any:
+    """Search over so many unit vectors, and BM25 (or the inner product of learned weights)."""
     from pymilvus import MilvusClient
 
     params = MilvusClient.prepare_index_params()
-    params.add_index(field_name="dense", index_type="FLAT", metric_type="IP")
+    kind, built = dense_index(rows)
+    params.add_index(field_name="dense", index_type=kind, metric_type="IP", params=built)
     lexical = {} if sparse else {"bm25_k1": K1, "bm25_b": B}
     params.add_index(
         field_name="lexical",

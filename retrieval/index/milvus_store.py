@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -183,26 +184,26 @@ class MilvusStore:
                 return info
         raise IndexMissing(self.uri)
 
-    def create(self, fingerprint: str, dim: int, *, sparse: bool) -> None:
-        """Creates the empty collection of a build; drops what an interrupted one left under its name."""
+    def create(self, fingerprint: str, dim: int, *, rows: int, sparse: bool) -> None:
+        """Creates the collection of a build of so many rows; drops what an interrupted one left."""
         name = schema.collection_name(fingerprint)
         with failures(self.uri):
             self.client.drop_collection(name)
             self.client.create_collection(
                 name,
                 schema=schema.rows_schema(dim, sparse=sparse),
-                index_params=schema.rows_index(sparse=sparse),
+                index_params=schema.rows_index(rows, sparse=sparse),
                 consistency_level="Strong",
             )
 
-    def insert(self, fingerprint: str, rows: Sequence[dict[str, Any]]) -> None:
+    def insert(self, fingerprint: str, rows: Iterable[dict[str, Any]]) -> None:
         """Adds rows with the fields of `milvus_schema.rows_schema`, then makes them durable."""
         name = schema.collection_name(fingerprint)
         with failures(self.uri):
-            for start in range(0, len(rows), _INSERT):
-                self.client.insert(name, list(rows[start : start + _INSERT]))
-            if rows:
-                self.client.flush(name)
+            source = iter(rows)
+            while batch := list(islice(source, _INSERT)):
+                self.client.insert(name, batch)
+            self.client.flush(name)
             self.client.load_collection(name)
 
     def count(self, fingerprint: str) -> int:

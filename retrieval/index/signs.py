@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,17 +28,24 @@ _PROGRAMME = re.compile(r"[★\s]*((?:\[[^\]]*\]\s*)+)")
 class SignReader:
     """Reads the signs of every FAQ of some rows at once; thread-safe because nothing changes."""
 
-    def __init__(self, rows: IndexRows, faqs: Sequence[Faq], statistics: Bm25Statistics) -> None:
-        """Prepares the rows; `faqs` gives the order of what is read."""
+    def __init__(
+        self,
+        rows: IndexRows,
+        faqs: Sequence[Faq],
+        statistics: Bm25Statistics,
+        *,
+        only: Collection[str] | None = None,
+    ) -> None:
+        """Prepares the rows; `faqs` gives the order of what is read, `only` the terms of the one query."""
         position = {faq.id: n for n, faq in enumerate(faqs)}
         members: list[list[int]] = [[] for _ in faqs]
         for row, id in enumerate(rows.faq_ids):
             members[position[id]].append(row)
         titles = [[row for row in of if rows.views[row] == "question"] for of in members]
         self._statistics, self._sparse = statistics, rows.sparse is not None
-        self._together: Postings[Any] = Postings(_together(rows, members, statistics))
+        self._together: Postings[Any] = Postings(_together(rows, members, statistics, only))
         self._centres = blocks(_centres(rows, members))
-        self._all = Postings(_present(rows, members, statistics))
+        self._all = Postings(_present(rows, members, statistics, only))
         title_terms = list(_present(rows, titles, statistics))
         self._titles = Postings(title_terms)
         self._specific = np.sqrt(np.array([sum(one.values()) for one in title_terms], np.float32))
@@ -86,13 +93,16 @@ def blockwise(rows: Floats, vector: Floats) -> Floats:
 
 
 def _together(
-    rows: IndexRows, members: Sequence[Sequence[int]], statistics: Bm25Statistics
+    rows: IndexRows,
+    members: Sequence[Sequence[int]],
+    statistics: Bm25Statistics,
+    only: Collection[str] | None,
 ) -> Iterator[Mapping[Any, float]]:
     """Term weights of each FAQ's rows read as one text, where learned weights take the greatest."""
     for of in members:
         if rows.sparse is None:
             terms = [term for row in of for term in rows.tokens[row]]
-            yield statistics.weights(terms, rows=len(of))
+            yield statistics.weights(terms, rows=len(of), only=only)
         else:
             learned: dict[int, float] = {}
             for token, weight in (item for row in of for item in rows.sparse[row].items()):
@@ -112,11 +122,15 @@ def _centres(rows: IndexRows, members: Sequence[Sequence[int]]) -> Floats:
 
 
 def _present(
-    rows: IndexRows, members: Sequence[Sequence[int]], statistics: Bm25Statistics
+    rows: IndexRows,
+    members: Sequence[Sequence[int]],
+    statistics: Bm25Statistics,
+    only: Collection[str] | None = None,
 ) -> Iterator[Mapping[str, float]]:
     """The terms of each group of rows, each with its idf."""
     for of in members:
-        yield {term: statistics.idf(term) for term in {t for row in of for t in rows.tokens[row]}}
+        terms = {term for row in of for term in rows.tokens[row] if only is None or term in only}
+        yield {term: statistics.idf(term) for term in terms}
 
 
 def _programme_terms(title: str, tokens: Sequence[Sequence[str]]) -> set[str]:

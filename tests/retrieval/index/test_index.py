@@ -14,6 +14,7 @@ import pytest
 from retrieval.corpus.expansions import read_expansions
 from retrieval.corpus.faq import Corpus, read_corpus
 from retrieval.errors import IndexMismatch, IndexUnavailable
+from retrieval.index import milvus_schema
 from retrieval.index.base import LEGS, IndexQuery
 from retrieval.index.build import build_index
 from retrieval.index.memory import MemoryIndex
@@ -160,6 +161,26 @@ def test_memory_and_milvus_find_the_same_with_the_same_scores(pair, sample, embe
             assert candidate.signs == pytest.approx(theirs[id].signs, abs=1e-3)
         for leg in LEGS:
             assert top(memory, asked, leg) == top(milvus, asked, leg), (text, leg)
+
+
+@pytest.mark.parametrize(("kind", "bounds"), [("HNSW", (0, 10**9)), ("IVF_SQ8", (0, 0))])
+def test_a_build_too_large_for_exact_search_finds_nearly_the_same(
+    kind: str, bounds: tuple[int, int], tmp_path: Path, sample, embedder, monkeypatch
+) -> None:
+    monkeypatch.setattr(milvus_schema, "EXACT_ROWS", bounds[0])
+    monkeypatch.setattr(milvus_schema, "GRAPH_ROWS", bounds[1])
+    uri = str(tmp_path / "faq.db")
+    build_index(*sample, embedder, TOKENIZER, uri)
+    names = {"embedder": embedder.name, "tokenizer": TOKENIZER.version}
+    memory, milvus = open_index(uri, **names), open_index(uri, snapshot_max_faqs=0, **names)
+    assert isinstance(milvus, MilvusIndex)
+    assert milvus.dense_index == kind
+    shares = []
+    for asked in list(sample[1].values())[::9]:
+        wanted, seen = (top(each, query(asked[-1], embedder), "dense_expansion") for each in (memory, milvus))
+        shares.append(len(set(wanted) & set(seen)) / len(wanted))
+    milvus.close()
+    assert sum(shares) / len(shares) >= 0.97
 
 
 def test_memory_agrees_with_scoring_every_row_by_hand(pair, sample, embedder) -> None:
