@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
+import subprocess
+import sys
+import threading
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from api.settings import Settings
+
+_BACKLOG = 2048
+_LOOK_S = 1.0
 
 
 def serve(
@@ -18,6 +25,10 @@ def serve(
     build: Annotated[
         bool, typer.Option("--build", help="build a missing or stale index, and answer from words meanwhile")
     ] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, help="processes that share port, state and index; each holds a snapshot")
+    ] = 1,
+    listener: Annotated[int, typer.Option(hidden=True, help="the port's socket, from who started it")] = -1,
 ) -> None:
     """Serve the API and the chat page until interrupted."""
     import uvloop
@@ -37,10 +48,14 @@ def serve(
     warn_of_missing_key(settings)
     if build:
         check_same_corpus(settings)
-    listener = _listen(host, port)
-    address = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{listener.getsockname()[1]}"
+    accepting = _listen(host, port) if listener < 0 else socket.socket(fileno=listener)
+    address = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{accepting.getsockname()[1]}"
+    if workers > 1:
+        if build:
+            raise typer.BadParameter("run `smartstore index build` first: one process builds at a time")
+        raise typer.Exit(_serve_together(accepting, workers, host=host, address=address))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, listener, f"smartstore-chatbot is ready: {address}", first=build))
+        runner.run(_serve(settings, accepting, f"smartstore-chatbot is ready: {address}", first=build))
 
 
 async def _serve(settings: Settings, listener: socket.socket, ready: str, *, first: bool) -> None:
@@ -52,6 +67,37 @@ async def _serve(settings: Settings, listener: socket.socket, ready: str, *, fir
     async with open_services(settings, first=first) as services:
         server = server_of(create_app(services), services, ready=lambda: typer.echo(ready))
         await server.serve(sockets=[listener])
+
+
+def _serve_together(accepting: socket.socket, workers: int, *, host: str, address: str) -> int:
+    """Runs processes that accept on one socket until a signal comes; one that dies is started again.
+
+    They find each other in the state store, as servers of a cluster do. Returns the exit status.
+    """
+    fd, ending = accepting.fileno(), threading.Event()
+    command = [sys.executable, "-m", "api.cli", "serve", "--host", host, "--listener", str(fd)]
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(command, pass_fds=[fd], stdout=subprocess.PIPE, text=True)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ending.set())
+    accepting.listen(_BACKLOG)
+    running = [start() for _ in range(workers)]
+    # Each says so in a line when it takes requests, or ends with its fault on stderr.
+    status = 0 if all(each.stdout and each.stdout.readline() for each in running) else 1
+    if status == 0:
+        typer.echo(f"smartstore-chatbot is ready: {address} ({workers} workers)")
+    while status == 0 and not ending.wait(_LOOK_S):
+        for n, each in enumerate(running):
+            if each.poll() is not None:
+                typer.echo(f"worker {each.pid} ended with {each.returncode}; starting another", err=True)
+                running[n] = start()
+    for each in running:
+        each.send_signal(signal.SIGTERM)
+    for each in running:
+        each.wait()
+    return status
 
 
 def _listen(host: str, port: int) -> socket.socket:

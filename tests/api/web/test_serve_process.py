@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
 from api.commands.serve import _listen
-from tests.api.live import ROOT, SMARTSTORE, ask, environment, parse, serve
+from tests.api.live import ROOT, SMARTSTORE, Event, ask, environment, parse, serve, wait_until
 
 
 def _run(data_dir: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -62,6 +64,36 @@ def test_settings_faults_are_one_clear_message(tmp_path: Path, name: str, value:
     assert done.returncode == 1
     assert "invalid settings" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def _children(pid: int) -> set[int]:
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def test_workers_share_port_and_state_and_one_that_dies_is_replaced(data_dir: Path) -> None:
+    command = [*SMARTSTORE, "serve", "--port", "0", "--workers", "2"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment(data_dir), stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        address = server.stdout.readline().split()[3]
+        first = _children(server.pid)
+        assert len(first) == 2
+
+        def turn(question: str, session: str | None = None) -> list[Event]:
+            # A connection for each: whichever worker accepts it answers.
+            with httpx.Client(base_url=address, timeout=60) as client:
+                return ask(client, question, **({"session_id": session} if session else {}))
+
+        session = turn("배송비는 어떻게 설정하나요?")[0].data["session_id"]
+        os.kill(min(first), signal.SIGKILL)
+        for _ in range(6):
+            assert turn("정산은 언제 되나요?", session)[-1].kind == "turn.completed"
+        wait_until(lambda: len(_children(server.pid) - first) == 1, 30)
+        with httpx.Client(base_url=address, timeout=60) as client:
+            assert len(client.get(f"/sessions/{session}").json()["turns"]) == 7
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(60) == 0
 
 
 def test_commands_work_while_the_server_runs(data_dir: Path) -> None:
