@@ -15,7 +15,7 @@ export async function editor(id, params) {
   const asked = params.get("ask") ?? params.get("question") ?? "";
   const question = h("input", { value: faq.question, maxlength: "300", required: true, autocomplete: "off" });
   const answer = h("textarea", { rows: "10", maxlength: "15000", required: true });
-  answer.value = faq.answer;
+  answer.value = faq.answer || (params.get("answer") ?? "");
   const categories = h("input", { value: faq.categories.join(", "), autocomplete: "off" });
   const origin = h("input", { type: "url", value: faq.link ?? "", maxlength: "500", autocomplete: "off" });
   const date = h("input", { type: "date", value: faq.date ?? "" });
