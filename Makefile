@@ -112,12 +112,15 @@ test-finetune: $(FT)/ready
 	  tests/retrieval/embedders/test_bge.py tests/retrieval/embedders/test_embedders.py
 
 # --- benchmarks: each writes its section of docs/performance.md ---
-.PHONY: bench-gateway bench-faq
+.PHONY: bench-gateway bench-faq bench-edits
 bench-gateway: $(VENV)/dev $(LITELLM)/bin/litellm
 	$(BIN)/python -m tests.bench.gateway --litellm $(LITELLM)
 
 bench-faq: $(VENV)/dev
 	$(BIN)/python -m tests.bench.faq
+
+bench-edits: $(VENV)/dev
+	$(BIN)/python -m tests.bench.edits
 
 $(LITELLM)/bin/litellm:
 	$(call make-venv,$(LITELLM))

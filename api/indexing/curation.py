@@ -22,8 +22,9 @@ from api.indexing.refresh import refresh, tell
 from api.settings import Settings
 from api.state.connection import State
 from retrieval.edits.overlay import Entry, Overlay, entry_of, merged, new_id
-from retrieval.edits.patch import make_patch, write_patch
+from retrieval.edits.patch import make_patch, read_known, write_patch
 from retrieval.index.opening import index_info
+from retrieval.index.prepare import Known
 from retrieval.index.rows import BuildInfo, fingerprint
 from retrieval.search import Searcher
 
@@ -51,6 +52,7 @@ class Curation:
         self.edits = edits
         self._settings, self._searcher, self._state = settings, searcher, state
         self._unlock = state.script(_UNLOCK)
+        self._known: Known | None = None
 
     async def add(self, entry: Entry, *, by: str, turn_id: str = "") -> Edited:
         """A new FAQ. Raises `Conflict` where one with this question is there."""
@@ -147,9 +149,13 @@ class Curation:
                 "'smartstore index build'로 맞춘 뒤에 편집해 주세요."
             )
         faqs, wordings = merged(*served, after)
+        models = (searcher.embedder, searcher.tokenizer)
+        if self._known is None:
+            self._known = read_known(settings.index_uri, *models, token=token)
         patch = make_patch(
-            faqs, wordings, after, _base(current), embedder=searcher.embedder, tokenizer=searcher.tokenizer
+            faqs, wordings, after, _base(current), embedder=models[0], tokenizer=models[1], known=self._known
         )
+        self._known = patch.known()
         if patch.info.fingerprint != current.fingerprint:
             write_patch(patch, settings.index_uri, token=token)
             refresh(searcher, settings)

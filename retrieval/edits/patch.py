@@ -15,7 +15,7 @@ import numpy as np
 from retrieval.corpus.faq import Corpus
 from retrieval.edits.overlay import Overlay
 from retrieval.embedders.base import Embedder, Embeddings
-from retrieval.index.build import columns, note_current, payloads_of, write_build
+from retrieval.index.build import columns, known_rows, note_current, payloads_of, write_build
 from retrieval.index.milvus_store import MilvusStore
 from retrieval.index.prepare import Known, Prepared, prepare
 from retrieval.index.rows import BuildInfo, IndexRows, ViewText, fingerprint, view_texts
@@ -38,6 +38,23 @@ class Patch:
     prepared: Prepared
     payloads: Mapping[str, str]
 
+    def known(self) -> Known:
+        """What the next patch need not compute again."""
+        hashes = [view.text_hash for view in self.views]
+        vectors = self.prepared.vectors
+        return Known(
+            dict(zip(hashes, vectors.dense, strict=True)),
+            dict(zip(hashes, vectors.sparse or (), strict=vectors.sparse is not None)),
+            dict(zip(hashes, self.prepared.tokens, strict=True)),
+        )
+
+
+def read_known(uri: str, embedder: Embedder, tokenizer: KoreanTokenizer, *, token: str = "") -> Known:
+    """What the patch in service has computed; nothing where a whole build is."""
+    with MilvusStore(uri, token=token) as store:
+        info = store.build()
+        return known_rows(store, [info], embedder, tokenizer) if info.base else Known()
+
 
 def make_patch(
     corpus: Corpus,
@@ -47,8 +64,12 @@ def make_patch(
     *,
     embedder: Embedder,
     tokenizer: KoreanTokenizer,
+    known: Known | None = None,
 ) -> Patch:
     """The patch that makes `base` an index of `corpus`, which differs from it in the FAQs of `overlay` alone.
+
+    What is `known` of the patch before is not computed again, so that the hundredth edit costs what the
+    first one did.
 
     Raises:
         CorpusError: a FAQ is too long to be stored.
@@ -58,7 +79,7 @@ def make_patch(
     part = Corpus(changed, (), corpus.source, corpus.fingerprint)
     views = tuple(view_texts(changed, expansions))
     if views:
-        prepared = prepare(views, embedder, tokenizer, Known(), _silent)
+        prepared = prepare(views, embedder, tokenizer, known or Known(), _silent)
     else:
         nothing = Embeddings(np.zeros((0, base.dim), np.float32), () if base.sparse else None)
         prepared = Prepared(nothing, (), 0)

@@ -166,7 +166,15 @@ def _known(store: MilvusStore, embedder: Embedder, tokenizer: KoreanTokenizer) -
         info = store.build()
     except IndexMissing:
         return Known()
-    known = Known()
+    whole = [store.build(info.base)] if info.base else []
+    return known_rows(store, [*whole, info], embedder, tokenizer)
+
+
+def known_rows(
+    store: MilvusStore, builds: Sequence[BuildInfo], embedder: Embedder, tokenizer: KoreanTokenizer
+) -> Known:
+    """What the rows of `builds` hold for these models; the last one is the current build."""
+    known, info = Known(), builds[-1]
     if info.schema != SCHEMA:
         return known
     fields = ["text_hash"]
@@ -174,8 +182,7 @@ def _known(store: MilvusStore, embedder: Embedder, tokenizer: KoreanTokenizer) -
         fields += ["dense", "lexical"] if info.sparse else ["dense"]
     if info.tokenizer == tokenizer.version:
         fields.append("tokens")
-    whole = [store.build(info.base)] if info.base else []
-    stored = (row for each in (*whole, info) for row in store.read(each, fields))
+    stored = (row for each in builds for row in store.read(each, fields))
     for row in stored if len(fields) > 1 else ():
         if "dense" in fields:
             known.dense[row["text_hash"]] = np.asarray(row["dense"], np.float32)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from retrieval.edits.overlay import Entry, Overlay, entry_of, merged, new_id
-from retrieval.edits.patch import make_patch, write_patch
+from retrieval.edits.patch import make_patch, read_known, write_patch
 from retrieval.edits.patched import PatchedIndex
 from retrieval.index.base import IndexQuery
 from retrieval.index.build import build_index, rollback
@@ -15,6 +16,7 @@ from retrieval.index.memory import MemoryIndex
 from retrieval.index.milvus import MilvusIndex
 from retrieval.index.milvus_store import MilvusStore
 from retrieval.index.opening import index_info, open_index
+from retrieval.index.prepare import Known
 from retrieval.index.rows import BuildInfo
 from retrieval.tokenizer import KoreanTokenizer
 from tests.retrieval.index.index_kit import ASKED, SHOP, HashingEmbedder, corpus
@@ -129,3 +131,21 @@ def test_undone_edit_is_the_file_again() -> None:
     assert wordings == {id: tuple(queries) for id, queries in ASKED.items()}
     assert entry_of(FIRST).to_json() == Entry.from_json(entry_of(FIRST).to_json()).to_json()
     assert new_id(FIRST.question, FILE.by_id) != FIRST.id
+
+
+def test_a_patch_computes_only_what_the_one_before_did_not(uri: str) -> None:
+    base = index_info(uri)
+    info = publish(uri, OVERLAY, base)
+    more = {**OVERLAY, "0123456789ab": Entry("하나 더 물어봐도 되나요?", "됩니다.")}
+    faqs, wordings = merged(FILE, ASKED, more)
+    models = (EMBEDDER, TOKENIZER)
+    for known in (read_known(uri, *models), Known()):
+        patch = make_patch(faqs, wordings, more, base, embedder=models[0], tokenizer=models[1], known=known)
+        again = make_patch(
+            faqs, wordings, more, base, embedder=models[0], tokenizer=models[1], known=patch.known()
+        )
+        assert again.prepared.embedded == 0
+        assert np.array_equal(again.rows.dense, patch.rows.dense)
+        # The new FAQ's question and answer, or every text of the overlay.
+        assert patch.prepared.embedded == (2 if known.dense else len(patch.views))
+    assert info.base == base.fingerprint
