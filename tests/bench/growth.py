@@ -1,4 +1,6 @@
-"""`make bench-growth FAQ=…`: how build, memory and search grow with the corpus; writes docs/scale.md.
+"""python -m tests.bench.growth --faq FILE: how build, memory and search grow with the corpus.
+
+The figures of docs/scale.md.
 
 Corpora of the sizes named are made out of the FAQ (`corpora.py`) and searched by the snapshot in memory and
 by a Milvus server (`milvus-lite server`, or a cluster by `--uri`), each in processes of their own. What the
