@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,29 +10,36 @@ import typer
 
 if TYPE_CHECKING:
     from api.settings import Settings
+    from retrieval.corpus.faq import Corpus
     from retrieval.index.rows import IndexRows
     from retrieval.training.held_out import HeldOut
     from retrieval.training.scope import Trained
 
+FaqFile = Annotated[Path | None, typer.Option("--faq", help="FAQ file; the settings' one by default")]
+ExpansionFile = Annotated[Path | None, typer.Option(help="file or folder; the settings' one by default")]
 _QUERIES = Path("configs/ranking/queries.jsonl")
 _SAMPLE = Path("configs/faq/sample.jsonl")
 _SAMPLE_EXPANSIONS = Path("configs/expansions/sample.jsonl")
 
 
 def train_ranker(
-    faq: Annotated[Path | None, typer.Option("--faq", help="FAQ file; the settings' one by default")] = None,
-    expansions: Annotated[
-        Path | None, typer.Option(help="file or folder; the settings' one by default")
-    ] = None,
+    faq: FaqFile = None,
+    expansions: ExpansionFile = None,
     queries: Annotated[
         Path | None,
         typer.Option(help="written queries that calibrate; configs/ranking/queries.jsonl by default"),
+    ] = None,
+    cases: Annotated[
+        list[Path] | None,
+        typer.Option(help="users' own questions, as for `eval retrieval` or `eval scope`; repeatable"),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="folder of the result; configs/ranking by default")] = None,
 ) -> None:
     """Train the embedder's adapter and the ranker on the corpus and its expansions; then rebuild the index.
 
-    Takes some minutes on two cores, plus the time to embed the corpus the first time.
+    Takes some minutes on two cores, plus the time to embed the corpus the first time. With --cases the
+    weights also learn from users' own questions, and the card tells what they reach on folds that were not
+    learnt from beside what they reach without: keep the result only where the former is better.
     """
     from rich.console import Console
 
@@ -49,6 +56,7 @@ def train_ranker(
     console, settings = Console(), load_settings()
     corpus, known = open_corpus(settings, faq, expansions)
     written = queries or CONFIGS / "ranking" / "queries.jsonl"
+    labelled = labelled_questions(cases or (), corpus)
     if not any(faq.id in known for faq in corpus.faqs):
         raise CorpusError(corpus.source, "has no expansions.", hint="Write them with `smartstore expand`.")
     with corpus_embedder(settings) as embedder:
@@ -68,18 +76,28 @@ def train_ranker(
             views,
             base,
             queries=read_expansions(written) if written.exists() else {},
+            labelled=labelled,
             out=out or CONFIGS / "ranking",
             say=console.print,
         )
     console.print_json(data=card)
 
 
+def labelled_questions(files: Sequence[Path], corpus: Corpus) -> list[tuple[str, tuple[str, ...]]]:
+    """The questions of case files that name FAQs of the corpus, each text once."""
+    from api.evaluation.scope import read_scope_cases
+
+    found: dict[str, tuple[str, ...]] = {}
+    for case in (case for file in files for case in read_scope_cases(file)):
+        if gold := tuple(id for id in case.gold if id in corpus.by_id):
+            found.setdefault(case.text, gold)
+    return list(found.items())
+
+
 def calibrate_ranker(
     cases: Annotated[Path, typer.Option(help="users' own questions, in the format of `eval retrieval`")],
-    faq: Annotated[Path | None, typer.Option("--faq", help="FAQ file; the settings' one by default")] = None,
-    expansions: Annotated[
-        Path | None, typer.Option(help="file or folder; the settings' one by default")
-    ] = None,
+    faq: FaqFile = None,
+    expansions: ExpansionFile = None,
     out: Annotated[Path | None, typer.Option(help="folder of weights; configs/ranking by default")] = None,
 ) -> None:
     """Fit the probabilities of hits to questions in users' own words; neither order nor index changes."""

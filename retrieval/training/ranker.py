@@ -1,13 +1,14 @@
 """Fits the ranker's weights and probabilities; numpy only.
 
-Weights: a listwise softmax loss (ListNet, Cao et al. 2007) over each query's candidates. Probabilities: a
-logistic regression on margin and level (Platt 1999), where every tenth query is also asked of a corpus that
-lacks its FAQ. Knows queries as leg scores; does not know texts or embedders.
+Weights: a listwise softmax loss (ListNet, Cao et al. 2007) over each query's candidates, by Newton's method.
+Probabilities: a logistic regression on margin and level (Platt 1999), where every tenth query is also asked
+of a corpus that lacks its FAQ. Knows queries as leg scores; does not know texts or embedders.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,12 @@ from retrieval.training.data import RankedQuery
 from retrieval.training.metrics import mrr, recall_at
 
 Array = NDArray[np.float64]
-_STEPS, _RATE, _DECAY = 300, 0.15, 2e-3
+_DECAY = 2e-3
+_MOST_STEPS, _CONVERGED = 50, 1e-9
 _RIVALS = 40
+# What labelled questions count in the loss beside the corpus' own, few as they are: by 5-fold
+# cross-validation 0.3 gave less, and 0.8 no more (docs/quality.md).
+LABELLED_SHARE = 0.5
 _CALIBRATED = 1
 _UNANSWERABLE = 10
 
@@ -29,6 +34,7 @@ def fit_ranker(
     *,
     embedder: str,
     calibration: Sequence[RankedQuery] | None = None,
+    labelled: Sequence[RankedQuery] = (),
 ) -> Weights:
     """Fits weights to `queries` and probabilities to `calibration` (the same queries by default).
 
@@ -36,11 +42,12 @@ def fit_ranker(
         queries: those without a relevant candidate are passed over for the weights.
         embedder: whose cosines they are; empty to fit portable weights.
         calibration: queries like those that users ask.
+        labelled: questions of users, which make up `LABELLED_SHARE` of the loss of the weights.
 
     Raises:
         ValueError: no query has a relevant candidate.
     """
-    vector = _listwise(queries, portable=not embedder)
+    vector = _listwise(queries, labelled, portable=not embedder)
     weights = Weights(embedder, dict(zip(FEATURES, map(float, vector), strict=True)), 1.0, 0.0, 0.0)
     margin, level, bias = _calibrate(Ranker(weights), calibration or queries)
     return Weights(embedder, weights.weights, margin, level, bias)
@@ -67,6 +74,20 @@ def cross_validated_error(weights: Weights, queries: Sequence[RankedQuery], *, f
     return _expected_error(stated, right)
 
 
+def cross_validated_figures(
+    queries: Sequence[RankedQuery], labelled: Sequence[RankedQuery], *, embedder: str, folds: int = 5
+) -> dict[str, float]:
+    """Recall and mean reciprocal rank of `labelled`, each by weights fitted without its fold."""
+    order = np.random.default_rng(0).permutation(len(labelled))
+    found: list[int | None] = []
+    for part in np.array_split(order, folds):
+        held = set(part.tolist())
+        seen = [query for n, query in enumerate(labelled) if n not in held]
+        ranker = Ranker(fit_ranker(queries, embedder=embedder, labelled=seen))
+        found += ranks(ranker, [labelled[n] for n in part])
+    return _measures(found)
+
+
 def ranks(ranker: Ranker, queries: Sequence[RankedQuery]) -> list[int | None]:
     """The rank of the best relevant candidate of each query."""
     found: list[int | None] = []
@@ -79,10 +100,8 @@ def ranks(ranker: Ranker, queries: Sequence[RankedQuery]) -> list[int | None]:
 
 def figures(ranker: Ranker, queries: Sequence[RankedQuery]) -> dict[str, float]:
     """Recall, mean reciprocal rank and calibration error of `queries`, rounded for a card."""
-    found = ranks(ranker, queries)
-    report = {"queries": len(queries), "recall@1": recall_at(found, 1), "recall@5": recall_at(found, 5)}
-    report |= {"mrr": mrr(found), "calibration_error": calibration_error(ranker, queries)}
-    return {name: round(value, 4) for name, value in report.items()}
+    error = round(calibration_error(ranker, queries), 4)
+    return _measures(ranks(ranker, queries)) | {"calibration_error": error}
 
 
 def calibration_error(ranker: Ranker, queries: Sequence[RankedQuery], *, bins: int = 10) -> float:
@@ -95,6 +114,11 @@ def without_answer(query: RankedQuery) -> RankedQuery:
     """The query as asked of a corpus that lacks its FAQ."""
     kept = ~query.relevant
     return RankedQuery(query.legs[kept], query.relevant[kept])
+
+
+def _measures(found: Sequence[int | None]) -> dict[str, float]:
+    report = {"queries": len(found), "recall@1": recall_at(found, 1), "recall@5": recall_at(found, 5)}
+    return {name: round(value, 4) for name, value in (report | {"mrr": mrr(found)}).items()}
 
 
 def _stated(ranker: Ranker, query: RankedQuery) -> tuple[float, bool]:
@@ -114,31 +138,74 @@ def _expected_error(stated: Sequence[float], right: Sequence[bool], *, bins: int
     return float(sum(gaps))
 
 
-def _listwise(queries: Sequence[RankedQuery], *, portable: bool) -> Array:
-    usable = [q for q in queries if q.relevant.any()]
-    if not usable:
+@dataclass(frozen=True)
+class _Lists:
+    """The candidates of many queries, one below the other.
+
+    Attributes:
+        rows: `(n, features)`, standardised.
+        relevant: `(n,)`, 1.0 where a candidate answers its query.
+        sizes, starts: `(queries,)`, how many candidates a query has and where they begin.
+        shares: `(queries,)`, what each counts in the loss; they sum to 1.
+    """
+
+    rows: Array
+    relevant: Array
+    sizes: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    shares: Array
+
+    def likely(self, weights: Array) -> tuple[float, Array, Array]:
+        """The loss, and each candidate's probability among all of its query and among the relevant ones."""
+        scores = self.rows @ weights
+        powers = np.exp(scores - np.repeat(np.maximum.reduceat(scores, self.starts), self.sizes))
+        wanted = powers * self.relevant
+        every = np.add.reduceat(powers, self.starts)
+        right = np.maximum(np.add.reduceat(wanted, self.starts), 1e-300)
+        loss = float(self.shares @ np.log(every / right)) + _DECAY / 2 * float(weights @ weights)
+        return loss, powers / np.repeat(every, self.sizes), wanted / np.repeat(right, self.sizes)
+
+
+def _listwise(queries: Sequence[RankedQuery], labelled: Sequence[RankedQuery], *, portable: bool) -> Array:
+    """Newton's method, on the part of the curvature that is never negative: each step leads down."""
+    kinds = [[q for q in kind if q.relevant.any()] for kind in (queries, labelled)]
+    if not any(kinds):
         raise ValueError("no query finds its FAQ among its candidates: nothing to learn from")
-    strong = [_strongest(q, portable=portable) for q in usable]
+    strong = [_strongest(q, portable=portable) for kind in kinds for q in kind]
     rows = np.concatenate([x for x, _ in strong])
-    relevant = np.concatenate([y for _, y in strong]).astype(np.float64)
     sizes = np.array([len(y) for _, y in strong])
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     spread = rows.std(axis=0) + 1e-9
-    rows = (rows - rows.mean(axis=0)) / spread
+    lists = _Lists(
+        rows=(rows - rows.mean(axis=0)) / spread,
+        relevant=np.concatenate([y for _, y in strong]).astype(np.float64),
+        sizes=sizes,
+        starts=np.concatenate([[0], np.cumsum(sizes)[:-1]]),
+        shares=_shares(*map(len, kinds)),
+    )
+    counted = np.repeat(lists.shares, sizes)
     weights = np.zeros(rows.shape[1])
-    first, second = np.zeros_like(weights), np.zeros_like(weights)
-    for n in range(1, _STEPS + 1):
-        scores = rows @ weights
-        powers = np.exp(scores - np.repeat(np.maximum.reduceat(scores, starts), sizes))
-        wanted = powers * relevant
-        share = powers / np.repeat(np.add.reduceat(powers, starts), sizes)
-        share -= wanted / np.repeat(np.maximum(np.add.reduceat(wanted, starts), 1e-300), sizes)
-        gradient = share @ rows / len(usable) + _DECAY * weights
-        first, second = 0.9 * first + 0.1 * gradient, 0.99 * second + 0.01 * gradient**2
-        rate = _RATE * (1 - (n - 1) / _STEPS)
-        weights -= rate * first / (1 - 0.9**n) / (np.sqrt(second / (1 - 0.99**n)) + 1e-9)
+    loss, likely, right = lists.likely(weights)
+    for _ in range(_MOST_STEPS):
+        gradient = ((likely - right) * counted) @ lists.rows + _DECAY * weights
+        means = np.add.reduceat(lists.rows * likely[:, None], lists.starts)
+        curve = (lists.rows * (likely * counted)[:, None]).T @ lists.rows
+        curve += _DECAY * np.eye(len(weights)) - (means * lists.shares[:, None]).T @ means
+        step, before = np.linalg.solve(curve, gradient), loss
+        while (tried := lists.likely(weights - step))[0] > before and np.abs(step).max() > _CONVERGED:
+            step = step / 2
+        weights, (loss, likely, right) = weights - step, tried
+        if before - loss < _CONVERGED:
+            break
     result: Array = weights / spread
     return result
+
+
+def _shares(queries: int, labelled: int) -> Array:
+    """What each query counts, then each labelled one; all of the loss where there is but one kind."""
+    share = LABELLED_SHARE if queries and labelled else float(not queries)
+    return np.concatenate(
+        [np.full(queries, (1 - share) / max(1, queries)), np.full(labelled, share / max(1, labelled))]
+    )
 
 
 def _strongest(query: RankedQuery, *, portable: bool) -> tuple[Array, NDArray[np.bool_]]:

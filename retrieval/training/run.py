@@ -19,8 +19,10 @@ from retrieval.tokenizer import KoreanTokenizer
 from retrieval.training.adapter import train_adapter
 from retrieval.training.data import CorpusViews, RankedQuery, held_out_queries, ranked_query
 from retrieval.training.ranker import (
+    LABELLED_SHARE,
     calibration_error,
     cross_validated_error,
+    cross_validated_figures,
     figures,
     fit_ranker,
     recalibrated,
@@ -35,6 +37,7 @@ def train(
     embedder: Embedder,
     *,
     queries: Mapping[str, Sequence[str]],
+    labelled: Sequence[tuple[str, Collection[str]]] = (),
     out: Path,
     say: Say = lambda text: None,
 ) -> dict[str, object]:
@@ -46,11 +49,13 @@ def train(
         embedder: the base embedder, without an adapter.
         queries: further queries by FAQ id, written as users ask; they calibrate the probabilities and
             check the result, and are not learnt from otherwise. May be empty.
+        labelled: questions of users with the ids of the FAQs that answer them, which share in the loss
+            of the weights. What the card says of them is measured on folds that were not learnt from.
         out: the folder.
         say: told what happens.
 
     Returns:
-        The card: what it was trained on and what it reaches.
+        The card of each file of weights: what it was trained on and what it reaches.
 
     Raises:
         ValueError: the corpus has no expansions.
@@ -62,21 +67,27 @@ def train(
     written = asked_queries(views, adapter, embedder, pairs)
     everything = [query for queries_of_one in held_out for query in queries_of_one]
     say(f"ranker: {len(everything)} held-out expansions, {len(written)} written queries")
-    weights = fit_ranker(everything, embedder=adapter.name, calibration=written or None)
-    portable = fit_ranker(everything, embedder="", calibration=written or None)
-    card: dict[str, object] = {
-        "corpus": corpus.fingerprint,
-        "faqs": len(corpus.faqs),
-        "held_out_expansions": cross_figures(held_out, adapter.name),
-        "written_queries": figures(Ranker(weights), written) if written else None,
-        "portable": {"written_queries": figures(Ranker(portable), written) if written else None},
-    }
     name = file_name(embedder)
     out.mkdir(parents=True, exist_ok=True)
     adapter.save(out / f"{name}.npz")
-    weights.save(out / f"{name}.json", card=card)
-    portable.save(out / PORTABLE, card=card)
-    return card
+    card: dict[str, object] = {"corpus": corpus.fingerprint, "faqs": len(corpus.faqs)}
+    card["held_out_expansions"] = cross_figures(held_out, adapter.name)
+    cards: dict[str, object] = {}
+    # The portable weights see the base vectors of questions, as they will with another embedder.
+    for file, one in ((f"{name}.json", adapter), (PORTABLE, None)):
+        known_as = one.name if one else ""
+        asked = asked_queries(views, one, embedder, labelled)
+        weights = fit_ranker(everything, embedder=known_as, calibration=written or None, labelled=asked)
+        cards[file] = own = card | {"written_queries": figures(Ranker(weights), written) if written else None}
+        if asked:
+            unseen = Ranker(fit_ranker(everything, embedder=known_as))
+            own["labelled"] = {
+                "share_of_the_loss": LABELLED_SHARE,
+                "not_learnt_from": figures(unseen, asked),
+                "cross_validated": cross_validated_figures(everything, asked, embedder=known_as),
+            }
+        weights.save(out / file, card=own)
+    return cards
 
 
 def held_out_by_expansion(

@@ -18,6 +18,8 @@ from retrieval.training.data import RankedQuery
 from retrieval.training.ranker import (
     calibration_error,
     cross_validated_error,
+    cross_validated_figures,
+    figures,
     fit_ranker,
     ranks,
     recalibrated,
@@ -157,3 +159,30 @@ def test_load_names_the_file_and_the_way_out(tmp_path: Path) -> None:
     broken.write_text('{"weights": {}}', encoding="utf-8")
     with pytest.raises(RankerError, match=r"e5\.json.*smartstore train-ranker"):
         Ranker.load(broken)
+
+
+def test_fit_ranker_learns_from_labelled_questions_what_the_corpus_own_do_not_show() -> None:
+    queries, labelled = _queries(200), _queries(40, seed=4)
+    unnamed = len(LEGS) + SIGNS.index("unnamed")
+    for query in labelled:
+        query.legs[:, unnamed] = query.relevant
+    alone = fit_ranker(queries, embedder="e5")
+    mixed = fit_ranker(queries, embedder="e5", labelled=labelled)
+    assert mixed.weights["unnamed"] > alone.weights["unnamed"] + 0.5
+
+
+def test_fit_ranker_converges() -> None:
+    """Weights that one query more, or the order of queries, would move are no minimum."""
+    queries = _queries(200)
+    there = fit_ranker(queries, embedder="e5").weights
+    assert fit_ranker(queries[::-1], embedder="e5").weights == pytest.approx(there, rel=1e-6)
+
+
+def test_cross_validated_figures_judge_no_question_by_weights_that_know_it() -> None:
+    """Labels at random are learnt by heart, and worth nothing on questions left out."""
+    rng = np.random.default_rng(3)
+    random = [RankedQuery(_legs(rng, 5), rng.permutation(5) == 0) for _ in range(40)]
+    known = figures(Ranker(fit_ranker(random[:1], embedder="e5", labelled=random)), random)
+    unknown = cross_validated_figures(random[:1], random, embedder="e5")
+    assert unknown["queries"] == 40
+    assert unknown["recall@1"] <= known["recall@1"] - 0.05
