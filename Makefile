@@ -111,6 +111,19 @@ test-finetune: $(FT)/ready
 	OMP_NUM_THREADS=1 $(FT)/bin/python -m pytest tests/finetune tests/retrieval/ranking/test_cross_encoder.py \
 	  tests/retrieval/embedders/test_bge.py tests/retrieval/embedders/test_embedders.py
 
+# --- a real small Qwen, for development and measurement alone: MODEL=0.5b or 1.5b ---
+MODEL ?= 1.5b
+REAL := var/real-model
+.PHONY: real-model real-checkpoint
+
+# Fetches, verifies, converts and serves it, until it is interrupted.
+real-model: real-checkpoint .venv-vllm/ready
+	VLLM_CPU_OMP_THREADS_BIND=0-1 .venv-vllm/bin/python -m serving.launch configs/serving/qwen2.5-$(MODEL)-cpu.yaml
+
+real-checkpoint: $(FT)/ready
+	@test -d $(REAL)/gguf || $(FT)/bin/python $(PIP) --quiet --no-deps --target $(REAL)/gguf gguf==0.19.0
+	PYTHONPATH=$(REAL)/gguf $(FT)/bin/python -m finetune.real.model $(MODEL) --folder $(REAL)
+
 # --- benchmarks: each writes its section of docs/performance.md ---
 .PHONY: bench-gateway bench-faq bench-edits
 bench-gateway: $(VENV)/dev $(LITELLM)/bin/litellm

@@ -13,7 +13,7 @@ FILES = sorted((ROOT / "configs" / "finetune").glob("*.yaml"))
 
 def test_config_files_are_all_there() -> None:
     assert [file.stem for file in FILES] == [
-        "qwen3-32b-fsdp-8x", "qwen3-32b-lora-h200", "qwen3-32b-qlora-80g", "tiny-cpu",
+        "qwen2.5-0.5b-cpu", "qwen3-32b-fsdp-8x", "qwen3-32b-lora-h200", "qwen3-32b-qlora-80g", "tiny-cpu",
     ]  # fmt: skip
 
 

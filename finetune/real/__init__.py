@@ -1,0 +1,1 @@
+"""A real small Qwen for development and measurement; nothing of the product depends on it."""
