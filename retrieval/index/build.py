@@ -18,7 +18,7 @@ from retrieval.corpus.faq import Corpus
 from retrieval.embedders.base import Embedder
 from retrieval.errors import CorpusError, IndexMissing, IndexUnavailable
 from retrieval.index.bm25 import Bm25Statistics
-from retrieval.index.milvus_schema import MAX_BYTES, collection_name, search_params
+from retrieval.index.milvus_schema import MAX_BYTES, collection_name, largest_error, search_params
 from retrieval.index.milvus_store import MilvusStore, failures, local_path
 from retrieval.index.prepare import Known, Prepared, Progress, prepare
 from retrieval.index.rows import SCHEMA, BuildInfo, IndexRows, ViewText, faq_json, fingerprint, view_texts
@@ -257,6 +257,7 @@ def _check(store: MilvusStore, info: BuildInfo, views: Sequence[ViewText], prepa
         raise IndexUnavailable(store.uri, f"holds {found} rows of {info.rows} written; build it again")
     step = max(1, len(views) // _SAMPLE)
     dense = prepared.vectors.dense
+    error = largest_error(info.rows)
     with failures(store.uri):
         for n in range(0, len(views), step):
             hits = store.client.search(
@@ -266,7 +267,7 @@ def _check(store: MilvusStore, info: BuildInfo, views: Sequence[ViewText], prepa
                 limit=1,
                 search_params=search_params(info.rows, 1),
             )
-            if not hits[0] or abs(hits[0][0]["distance"] - float(dense[n] @ dense[n])) > 1e-3:
+            if not hits[0] or abs(hits[0][0]["distance"] - float(dense[n] @ dense[n])) > error:
                 raise IndexUnavailable(store.uri, f"does not find row {views[n].key}; build it again")
 
 

@@ -86,6 +86,11 @@ def search_params(rows: int, limit: int) -> dict[str, Any]:
             return {"metric_type": "IP"}
 
 
+def largest_error(rows: int) -> float:
+    """By how much a similarity in an index of so many rows may be off: cells keep 8 bits a number."""
+    return 0.01 if dense_index(rows)[0] == "IVF_SQ8" else 1e-3
+
+
 def _cells(rows: int) -> int:
     """4 times the root, as faiss advises: https://github.com/facebookresearch/faiss/wiki/Guidelines."""
     return int(4 * rows**0.5)
