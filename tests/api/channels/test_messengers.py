@@ -193,9 +193,10 @@ def test_a_user_rates_the_last_answer_and_the_operator_sees_it(fast: Live, chann
         return [turn["question"] for turn in found]
 
     assert "아쉬워요" in json.dumps(say(MINORS), ensure_ascii=False)
-    wait_until(lambda: "의견 고맙습니다." in str(say("아쉬워요")) and rated("down") == [MINORS], 20)
-    assert "의견 고맙습니다." in str(say("도움이 됐어요"))
-    assert (rated("up"), rated("down")) == ([MINORS], [])
+    for text, rating, other in (("아쉬워요", "down", "up"), ("도움이 됐어요", "up", "down")):
+        assert "의견 고맙습니다." in str(say(text))
+        wait_until(lambda rating=rating: rated(rating) == [MINORS], 20)
+        assert rated(other) == []
 
 
 def test_a_rating_before_any_answer_is_a_question(fast: Live) -> None:
