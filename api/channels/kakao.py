@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import structlog
 
-from api.channels.messenger import RATINGS, ChannelReply, Messenger, SecondsLeft, event_id_of
+from api.channels.messenger import RATINGS, ChannelReply, Messenger, SecondsLeft, event_id_of, send_once
 from api.channels.settings import KakaoSettings
 from api.channels.talktalk import shortened
 from api.errors import ApiError
@@ -74,7 +74,7 @@ class Kakao:
         if not done:
             waiting.cancel()
         try:
-            response = await self._http.post(url, json=_response(reply), timeout=5.0)
+            response = await send_once(self._http, url, json=_response(reply), timeout=5.0)
         except httpx.HTTPError as exc:
             log.error("kakao.callback_failed", error=repr(exc))
             return

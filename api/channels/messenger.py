@@ -17,6 +17,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import structlog
 from starlette.types import Scope as ASGIScope
 
@@ -35,6 +36,7 @@ _REMEMBERED_S = 600
 _RATED_S = 86_400
 # Without an id, the same words may be a second delivery, or a user who asks again: both are seconds apart.
 _ALIKE_S = 20
+_CONNECT_AGAIN_S = (0.5, 2.0)
 # What a user sends to rate the last answer, as the buttons below it say.
 RATINGS: dict[str, Rating] = {"도움이 됐어요": "up", "아쉬워요": "down"}
 _CITATION = re.compile(r"\s*\[\d{1,3}\]")
@@ -240,6 +242,20 @@ class Messenger:
 
     def _user_key(self, person: str) -> str:
         return self._services.state.key("channel", f"{self.name}:user:{person}")
+
+
+async def send_once(http: httpx.AsyncClient, url: str, **request: Any) -> httpx.Response:
+    """Posts to a platform; again only where no connection was made: a message must not come twice.
+
+    Raises:
+        httpx.HTTPError: it could not be sent, or nobody knows whether it was taken.
+    """
+    for wait_s in _CONNECT_AGAIN_S:
+        try:
+            return await http.post(url, **request)
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            await asyncio.sleep(wait_s)
+    return await http.post(url, **request)
 
 
 def plain(text: str) -> str:

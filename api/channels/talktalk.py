@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import structlog
 
-from api.channels.messenger import RATINGS, ChannelReply, Messenger, SecondsLeft, event_id_of
+from api.channels.messenger import RATINGS, ChannelReply, Messenger, SecondsLeft, event_id_of, send_once
 from api.channels.settings import TalkTalkSettings
 from api.errors import ApiError
 
@@ -94,8 +94,8 @@ class TalkTalk:
         """Sends one event; True where it was taken. Never sent again: a message must not come twice."""
         head = {"Authorization": self._settings.authorization.get_secret_value()}
         try:
-            response = await self._http.post(
-                self._settings.endpoint, json=event, headers=head, timeout=_PUSH_S
+            response = await send_once(
+                self._http, self._settings.endpoint, json=event, headers=head, timeout=_PUSH_S
             )
             taken = response.status_code == 200 and response.json().get("success") is True
         except (httpx.HTTPError, ValueError) as exc:

@@ -21,6 +21,8 @@ class Platform(ThreadingHTTPServer):
     """Takes pushes and callbacks; a fault of ours is kept in `faults`."""
 
     daemon_threads = True
+    # Fifty pushes come at once; a connection that finds no place waits for seconds.
+    request_queue_size = 128
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.channels.platforms import RESPONSE_S, Platform, kakao_faults, platform
+from tests.api.channels.platforms import CALLBACK_S, RESPONSE_S, Platform, kakao_faults, platform
 from tests.api.channels.test_messengers import SECRET, said, settings, uttered
 from tests.api.live import Live, serve
 from tests.api.providers.upstream import MODEL, upstream_in_thread
@@ -54,8 +54,9 @@ async def deliver(client: httpx.AsyncClient, channel: str, body: dict[str, Any],
 
 
 async def arrival(condition: Any) -> None:
-    while not condition():  # noqa: ASYNC110 (the platform is a thread)
-        await asyncio.sleep(0.1)
+    async with asyncio.timeout(CALLBACK_S):
+        while not condition():  # noqa: ASYNC110 (the platform is a thread)
+            await asyncio.sleep(0.1)
 
 
 async def test_every_late_answer_comes_once_and_in_time(late: Live, taker: Platform) -> None:
