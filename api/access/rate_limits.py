@@ -16,6 +16,7 @@ from typing import Any
 from api.access.keys import Key
 from api.access.visitors import is_visitor
 from api.errors import TooMany
+from api.state.clock import NOW
 from api.state.connection import State
 from api.state.script_batches import Argument
 
@@ -26,9 +27,9 @@ _BEGINNING_MS = 5000
 
 # A token bucket that holds a minute's worth. ARGV: per minute, wanted.
 # Returns {granted, ms until the next one}.
-_TAKE = """
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
+_TAKE = (
+    NOW
+    + """
 local limit, wanted = tonumber(ARGV[1]), tonumber(ARGV[2])
 local rec = redis.call('HMGET', KEYS[1], 'level', 'at')
 local level = math.min(limit, tonumber(rec[1] or limit) + (now - tonumber(rec[2] or now)) * limit / 60000)
@@ -38,11 +39,12 @@ redis.call('PEXPIRE', KEYS[1], 120000)
 if granted > 0 then return {granted, 0} end
 return {0, math.ceil((1 - level) * 60000 / limit)}
 """
+)
 
 # ARGV: limit, turn id, ms it counts at most. Returns {1} or {0, now, turn, until, turn, until...}.
-_ENTER = """
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
+_ENTER = (
+    NOW
+    + """
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 if redis.call('ZSCORE', KEYS[1], ARGV[2]) then return {1} end
 if redis.call('ZCARD', KEYS[1]) < tonumber(ARGV[1]) then
@@ -52,6 +54,7 @@ if redis.call('ZCARD', KEYS[1]) < tonumber(ARGV[1]) then
 end
 return {0, now, unpack(redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES'))}
 """
+)
 
 
 @dataclass(slots=True)

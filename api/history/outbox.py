@@ -12,20 +12,17 @@ from contextlib import suppress
 from typing import Any
 
 from api.errors import StateUnavailable
+from api.state.clock import NOW
 from api.state.connection import State
 
 ERASE = "erase:"
 # Longer than a writer holds what it has claimed.
 _ERASING_S = 90
 
-_NOW = """
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-"""
 
 # ARGV: how many may wait, ttl, then member and delay in ms, repeated. The oldest make room.
 _ADD = (
-    _NOW
+    NOW
     + """
 local dropped = 0
 for i = 3, #ARGV, 2 do redis.call('ZADD', KEYS[1], now + ARGV[i + 1], ARGV[i]) end
@@ -38,7 +35,7 @@ return dropped
 
 # ARGV: how many at most, for how many ms. Returns {how many wait in all, member...}.
 _CLAIM = (
-    _NOW
+    NOW
     + """
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])
 for _, member in ipairs(due) do redis.call('ZADD', KEYS[1], now + ARGV[2], member) end

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import structlog
 
 from api.errors import ProviderError, StateUnavailable
+from api.state.clock import NOW
 from api.state.connection import State
 
 log = structlog.get_logger(__name__)
@@ -27,14 +28,10 @@ _PROBE_S = 30.0
 _FORGET_S = 60.0
 _LONGEST_S = 120.0
 
-_NOW = """
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-"""
 
 # ARGV: limit, probe ms (0: only look). Returns {position, failures, ms to wait}.
 _ENTER = (
-    _NOW
+    NOW
     + """
 local rec = redis.call('HMGET', KEYS[1], 'failures', 'open_until', 'probe_until')
 local failures, held = tonumber(rec[1] or 0), math.max(tonumber(rec[2] or 0), tonumber(rec[3] or 0))
@@ -51,7 +48,7 @@ return {1, failures, 0}
 
 # ARGV: limit, open ms, longest ms, forget ms, failures. Returns ms it is open for (0: still closed).
 _FAILED = (
-    _NOW
+    NOW
     + """
 local until_, probing = unpack(redis.call('HMGET', KEYS[1], 'open_until', 'probe_until'))
 if until_ and now < tonumber(until_) then return 0 end

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from api.state.away import unavailable
 from api.state.channels import Listener
+from api.state.clock import NOW
 from api.state.connection import State
 from api.state.script_batches import Argument
 from api.work.feed import Feed
@@ -33,7 +34,8 @@ DEAD = RunnerDead()
 
 # KEYS: record, log. ARGV: token, ttl, channel, status ('' unless the last event is final),
 # most events kept (0: all), number of the first event, events... Returns {code, last}.
-_APPEND = """
+_APPEND = (
+    """
 local rec = redis.call('HMGET', KEYS[1], 'token', 'last', 'final')
 if not rec[2] then return {-1, 0} end
 local last, n, added = tonumber(rec[2]), tonumber(ARGV[6]), {}
@@ -55,8 +57,9 @@ redis.call('HSET', KEYS[1], 'last', last + #added)
 if ARGV[5] ~= '0' then redis.call('XTRIM', KEYS[2], 'MAXLEN', '~', ARGV[5]) end
 if first == 1 then redis.call('EXPIRE', KEYS[2], redis.call('TTL', KEYS[1])) end
 if ARGV[4] ~= '' then
-  local t = redis.call('TIME')
-  local now = t[1] * 1000 + math.floor(t[2] / 1000)
+"""
+    + NOW
+    + """
   redis.call('HSET', KEYS[1], 'final', '1', 'status', ARGV[4], 'ended_ms', now)
   redis.call('EXPIRE', KEYS[1], ARGV[2])
   redis.call('EXPIRE', KEYS[2], ARGV[2])
@@ -64,15 +67,18 @@ end
 redis.call('PUBLISH', ARGV[3], first .. '\\n' .. table.concat(added, '\\n'))
 return {1, last + #added}
 """
+)
 
 # A follower looks in: it is counted, and learns where the log stands and whether its
 # runner still lives. Returns {last, final, dead} or {-1, 0, 0}.
-_TOUCH = """
+_TOUCH = (
+    """
 local rec = redis.call('HMGET', KEYS[1], 'last', 'final', 'lease_until', 'patience', 'followed_until')
 if not rec[1] then return {-1, 0, 0} end
 if rec[2] then return {tonumber(rec[1]), 1, 0} end
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
+"""
+    + NOW
+    + """
 if tonumber(rec[5]) < now + tonumber(ARGV[1]) then
   redis.call('HSET', KEYS[1], 'followed_until', now + ARGV[1])
 end
@@ -80,6 +86,7 @@ local dead = 0
 if now > tonumber(rec[3]) + tonumber(rec[4]) then dead = 1 end
 return {tonumber(rec[1]), 0, dead}
 """
+)
 
 
 class EventLog(Generic[Event]):

@@ -2,19 +2,15 @@
 
 Each touches the hash `KEYS[1]`; BEGIN also the log `KEYS[2]`. Fields: status, last (number of the newest
 event), final, stop, attempts, token and lease_until (who runs it), patience, followed_until, begun_ms,
-ended_ms, and what the kind of work keeps. Times in ms of the server's clock, so that the clocks of our
-machines need not agree. Each may be sent twice and then changes nothing more.
+ended_ms, and what the kind of work keeps. Times in ms. Each may be sent twice and then changes nothing more.
 """
 
-_NOW = """
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-"""
+from api.state.clock import NOW
 
 # ARGV: ttl, patience, nonce, field, value, ... Work without a runner yet counts from now. With a nonce,
 # work under this id that has ended is replaced. Returns 1 begun, 0 there already.
 BEGIN = (
-    _NOW
+    NOW
     + """
 local rec = redis.call('HMGET', KEYS[1], 'last', 'final', 'nonce')
 if rec[1] then
@@ -32,7 +28,7 @@ return 1
 # ARGV: token, lease, ['dead': only if its runner is]. Returns {code, last, x}: -1 unknown,
 # 0 ended, 1 claimed (x: stop), 2 held by another (x: ms left).
 CLAIM = (
-    _NOW
+    NOW
     + """
 local rec = redis.call('HMGET', KEYS[1], 'last', 'final', 'token', 'lease_until', 'patience', 'stop')
 if not rec[1] then return {-1, 0, 0} end
@@ -48,7 +44,7 @@ return {1, last, tonumber(rec[6] or 0)}
 
 # ARGV: token, lease. Returns {-1 lost | 0 | 1 stop, ms since somebody elsewhere followed}.
 RENEW = (
-    _NOW
+    NOW
     + """
 local rec = redis.call('HMGET', KEYS[1], 'token', 'final', 'stop', 'followed_until')
 if rec[1] ~= ARGV[1] or rec[2] then return {-1, 0} end
@@ -59,7 +55,7 @@ return {tonumber(rec[3] or 0), math.max(0, now - tonumber(rec[4]))}
 
 # ARGV: token.
 RELEASE = (
-    _NOW
+    NOW
     + """
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
 if redis.call('HEXISTS', KEYS[1], 'final') == 1 then return 0 end

@@ -9,17 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from api.state.clock import NOW
 from api.state.connection import State
 
 _KEPT_S = 7 * 86_400
 _DEAD_S = 30 * 86_400
-_NOW = """
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-"""
 # KEYS: due, item. ARGV: id, body, ttl. An item that is there was asked for before.
 _PUT = (
-    _NOW
+    NOW
     + """
 if redis.call('HSETNX', KEYS[2], 'body', ARGV[2]) == 0 then return 0 end
 redis.call('EXPIRE', KEYS[2], ARGV[3])
@@ -29,7 +26,7 @@ return 1
 )
 # KEYS: due. ARGV: how many at most, for how many ms.
 _CLAIM = (
-    _NOW
+    NOW
     + """
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])
 for _, id in ipairs(due) do redis.call('ZADD', KEYS[1], now + ARGV[2], id) end
@@ -38,7 +35,7 @@ return due
 )
 # KEYS: due, dead, item. ARGV: id, in how many ms again (-1: never), what went wrong, ttl of the dead.
 _FAILED = (
-    _NOW
+    NOW
     + """
 redis.call('HSET', KEYS[3], 'error', ARGV[3])
 if tonumber(ARGV[2]) >= 0 then
@@ -53,7 +50,7 @@ return 1
 )
 # KEYS: due, dead, item. ARGV: id.
 _REVIVE = (
-    _NOW
+    NOW
     + """
 redis.call('ZREM', KEYS[2], ARGV[1])
 if redis.call('EXISTS', KEYS[3]) == 0 then return 0 end
