@@ -44,7 +44,8 @@ from api.providers.choice import Providers
 from api.providers.factory import open_providers
 from api.settings import Settings
 from api.state.broker import Broker, open_broker
-from api.state.connection import State, open_state
+from api.state.connection import State
+from api.state.opening import open_settings_state
 from api.turns.answering import Answering, Observer
 from api.turns.records import TURNS, TurnRecords
 from api.turns.run import RunLimits
@@ -209,7 +210,7 @@ async def open_services(settings: Settings, *, first: bool = False) -> AsyncIter
         IndexMissing, IndexMismatch, CorpusError: see `open_searcher`.
     """
     with open_tracing(settings.tracing, process="api"):
-        async with _open_state(settings) as state:
+        async with open_settings_state(settings) as state:
             access = open_access(settings, state)
             await check_keys(settings, access)
             async with (
@@ -231,7 +232,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[TurnWorker]:
     """Opens what a worker needs and begins to take turns; they are drained at the end."""
     async with AsyncExitStack() as stack:
         stack.enter_context(open_tracing(settings.tracing, process="worker"))
-        state = await stack.enter_async_context(_open_state(settings))
+        state = await stack.enter_async_context(open_settings_state(settings))
         parts = await stack.enter_async_context(_open_parts(settings, state))
         broker = await stack.enter_async_context(_open_broker(settings))
         worker = TurnWorker(
@@ -280,11 +281,6 @@ class _Parts:
     waiting: WaitingTime
     history: History | None
     outbox: Outbox | None
-
-
-def _open_state(settings: Settings) -> AbstractAsyncContextManager[State]:
-    url, data_dir = settings.state.url.get_secret_value(), settings.path(settings.data_dir)
-    return open_state(url, data_dir=data_dir / "state", prefix=settings.state.prefix)
 
 
 @asynccontextmanager

@@ -62,16 +62,13 @@ def _with_keys(action: Callable[[Keys], Awaitable[T]]) -> T:
     from api.access.keys import Keys
     from api.observability.logs import configure_logs
     from api.settings import LogSettings, load_settings
-    from api.state.connection import open_state
+    from api.state.opening import open_settings_state
 
     settings = load_settings()
     configure_logs(LogSettings(level="error", format="console"))
 
     async def run() -> T:
-        folder = settings.path(settings.data_dir) / "state"
-        folder.mkdir(parents=True, exist_ok=True)
-        url = settings.state.url.get_secret_value()
-        async with open_state(url, data_dir=folder, prefix=settings.state.prefix) as state:
+        async with open_settings_state(settings) as state:
             return await action(Keys(state))
 
     return asyncio.run(run())

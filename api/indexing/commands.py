@@ -71,7 +71,7 @@ async def _sync(settings: Settings, corpus: Corpus, *, publish: bool) -> Differe
     from api.observability.logs import configure_logs
     from api.services import open_searcher
     from api.settings import LogSettings
-    from api.state.connection import open_state
+    from api.state.opening import open_settings_state
     from retrieval.edits.overlay import merged
 
     configure_logs(LogSettings(level="error", format="console"))
@@ -83,9 +83,7 @@ async def _sync(settings: Settings, corpus: Corpus, *, publish: bool) -> Differe
         live, _ = merged(*served, await edits.overlay())
         found = difference(corpus, live, await edits.editors())
         if publish and found.entries:
-            folder = settings.path(settings.data_dir) / "state"
-            url = settings.state.url.get_secret_value()
-            async with open_state(url, data_dir=folder, prefix=settings.state.prefix) as state:
+            async with open_settings_state(settings) as state:
                 searcher = await asyncio.to_thread(open_searcher, settings)
                 await Curation(settings, searcher, edits, state).publish(found.entries, by=BY)
         return found

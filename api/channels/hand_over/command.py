@@ -26,14 +26,12 @@ def _dead(*, retry: bool) -> None:
 
     from api.channels.hand_over.deliveries import Deliveries
     from api.settings import load_settings
-    from api.state.connection import open_state
+    from api.state.opening import open_settings_state
 
     settings = load_settings()
-    folder = settings.path(settings.data_dir) / "state"
 
     async def run() -> list[tuple[str, str]]:
-        url = settings.state.url.get_secret_value()
-        async with open_state(url, data_dir=folder, prefix=settings.state.prefix) as state:
+        async with open_settings_state(settings) as state:
             deliveries = Deliveries(state)
             found = await deliveries.dead()
             if retry:
