@@ -54,8 +54,8 @@ def write_corpus(corpus: Corpus, path: Path) -> None:
 def read_clean(path: Path, folder: Path) -> Corpus:
     """Reads a FAQ file; of a crawl (`.pkl`) its clean copy in `folder`, made where there is none.
 
-    A copy is named after the crawl's bytes and the cleaning code, so that neither can grow stale. The
-    corpus is the same with and without a copy, but for `Faq.title`, which is the cleaned question.
+    A copy is named after the crawl's bytes and the cleaning code, so that neither can grow stale. What is
+    read is always the copy: an index of the crawl as first read would be another than later readers expect.
 
     Raises:
         CorpusError: as `read_corpus` does. A folder that cannot be written costs only the time to clean.
@@ -72,12 +72,13 @@ def read_clean(path: Path, folder: Path) -> Corpus:
         except CorpusError:
             copy.unlink(missing_ok=True)  # damaged: written anew below
     corpus = read_corpus(path)
-    if not corpus.duplicates:  # a copy could not tell of them
-        try:
-            write_corpus(corpus, copy)
-        except CorpusError:
-            return corpus
-    return corpus
+    if corpus.duplicates:  # a copy could not tell of them
+        return corpus
+    try:
+        write_corpus(corpus, copy)
+        return replace(read_corpus(copy), source=path)
+    except CorpusError:
+        return corpus
 
 
 def _row(faq: Faq, *, cells: bool = False) -> dict[str, object]:
