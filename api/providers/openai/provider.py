@@ -197,11 +197,14 @@ class OpenAICompatible:
             raise self._unreadable(str(exc)) from exc
 
     async def _check(self, response: Response) -> None:
-        """Raises what a status or content type other than a stream's means."""
+        """Raises what a status, content type or encoding other than a stream's means."""
         if response.status != 200:
             raise await self._refusal(response)
         if response.content_type != "text/event-stream":
             raise self._unreadable(f"content type {response.content_type}")
+        # None was asked for; a proxy may compress all the same.
+        if (encoding := response.header("content-encoding").lower()) not in ("", "identity"):
+            raise self._unreadable(f"content encoding {encoding}")
 
     async def _refusal(self, response: Response) -> ProviderError:
         status = response.status

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from api.errors import ProviderError
 from api.events import FinishReason, Usage
 from api.providers.base import Chunk, GenerationOptions
 from api.providers.openai.chunks import Completion, Price
-from tests.api.providers.provider_kit import OPTIONS, prompt, provider, until
-from tests.api.providers.upstream import Upstream, upstream
+from api.settings import Endpoint
+from tests.api.providers.provider_kit import OPTIONS, collect, prompt, provider, providers_for, until
+from tests.api.providers.test_pool import served
+from tests.api.providers.upstream import MODEL, Upstream, upstream
 
 DONE = "[DONE]"
 
@@ -119,3 +123,18 @@ def test_text_in_parts_is_read() -> None:
 def test_characters_that_hide_or_reorder_are_not_shown() -> None:
     said = "정산\u202e은\u2028다음\U000e0041 날\x07 \u2764\ufe0f"
     assert Completion(10, 100, Price()).read(chunk(said).encode()) == "정산은\n다음 날 \u2764\ufe0f"
+
+
+async def test_a_compressed_answer_is_said_to_be_unreadable() -> None:
+    stream = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n"
+    body = gzip.compress(f"data: {chunk('정산은', 'stop')}\n\ndata: {DONE}\n\n".encode())
+    compressed = stream + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+    async with served(compressed) as server:
+        url = f"http://127.0.0.1:{server.port}/v1"
+        settings = Endpoint(base_url=url, model=MODEL, third_party=False, max_retries=0)
+        async with providers_for({"small": settings}) as opened:
+            with capture_logs() as logs, pytest.raises(ProviderError, match="읽을 수 없는"):
+                await collect(opened["small"].stream(prompt(), OPTIONS))
+    assert [each["received"] for each in logs if each["event"] == "provider_unreadable"] == [
+        "content encoding gzip"
+    ]
