@@ -118,6 +118,8 @@ class TurnCompleted(_Event):
         citations: passage numbers the answer cites.
         dropped_citations: citations removed because no such passage was given.
         ungrounded: sentences of a model that hold a figure or a menu of no FAQ they cite.
+        trimmed_exchanges: earlier exchanges that the model's context window had no room for.
+        trimmed_passages: sources, the last ones, that it had no room for either; they are not cited.
         timings_ms: duration of each step in milliseconds.
         index: fingerprint of the index that was searched.
         finish_reason: why the answer ended.
@@ -131,6 +133,8 @@ class TurnCompleted(_Event):
     citations: tuple[int, ...] = ()
     dropped_citations: int = 0
     ungrounded: tuple[str, ...] = ()
+    trimmed_exchanges: int = 0
+    trimmed_passages: int = 0
     usage: Usage = Usage()
     timings_ms: dict[str, float] = {}
     index: str = ""

@@ -190,6 +190,9 @@ class Endpoint(_Section):
     extra_body: dict[str, Any] = Field({}, description="added to every request; null removes a field")
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     responses_api: bool = Field(False, description="has POST /responses; else chat completions stand in")
+    context_tokens: int | None = Field(
+        None, ge=512, description="the model's context window, where the server does not list max_model_len"
+    )
     opens_thinking: bool = Field(False, description="the chat template itself opens <think>")
     connect_timeout_s: float = Field(5.0, gt=0)
     first_token_timeout_s: float = Field(20.0, gt=0, description="all attempts together")

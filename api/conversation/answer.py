@@ -15,11 +15,10 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from api.conversation.answer_text import AnswerText
 from api.conversation.bounds import AnswerBounds
-from api.conversation.citations import CitationFilter
 from api.conversation.context import ContextResolver, Resolution
 from api.conversation.followups import FollowUps, choices
-from api.conversation.grounding import GroundingCheck
 from api.conversation.lanes import ReadingLanes
 from api.conversation.languages import Language, language_of, notice
 from api.conversation.memory import Memory
@@ -40,13 +39,13 @@ from api.events import (
     Verdict,
 )
 from api.observability.tracing import tracer
-from api.providers.base import Chunk
+from api.providers.base import Chunk, Trimmed
 from api.providers.choice import Providers, Switched
 from api.turns.runners.base import TurnRequest
 from retrieval.prompt import Exchange, GroundedPrompt, ground
 from retrieval.ranking.ranker import Hit
 from retrieval.scope.classifier import ScopeClassifier, ScopeLabel, ScopeVerdict
-from retrieval.scope.fixed_answers import FixedSentence, fixed_text
+from retrieval.scope.fixed_answers import fixed_text
 
 # Least likeness of a question in another language to a FAQ that makes it one about a store: on the sample, in
 # English, Japanese, Chinese and Spanish, 9 of 10 such questions have 0.35 or more, 13 others 0.31 at most.
@@ -60,8 +59,8 @@ class _Draft:
     verdict: Verdict
     provider: str
     intent: Intent = "question"
-    citations: CitationFilter | None = None
-    grounding: GroundingCheck = field(default_factory=lambda: GroundingCheck(()))
+    text: AnswerText | None = None
+    trimmed: Trimmed = Trimmed()
     usage: Usage = Usage()
     finish: FinishReason = "stop"
     language: Language = "ko"
@@ -257,49 +256,33 @@ class Conversation:
             max_tokens=request.options.max_tokens or self._rules.max_tokens,
             session=request.session_id,
         )
-        draft.citations, fixed = CitationFilter(len(prompt.passages)), FixedSentence()
-        draft.grounding, bounds = (
-            self._grounding(draft.provider, prompt),
-            self._bounds(draft.provider, request),
-        )
+        text = draft.text = self._text(draft.provider, prompt, request)
         async with aclosing(self.providers.stream(draft.provider, prompt, options)) as stream:
             async for item in stream:
                 match item:
                     case Switched(from_=old, to=new, reason=reason, silent=silent):
-                        draft.provider, draft.finish = new, "stop"
-                        draft.citations, fixed = CitationFilter(len(prompt.passages)), FixedSentence()
-                        draft.grounding, bounds = self._grounding(new, prompt), self._bounds(new, request)
+                        draft.provider, draft.finish, draft.trimmed = new, "stop", Trimmed()
+                        text = draft.text = self._text(new, prompt, request)
                         if not silent:
                             yield ProviderSwitched(from_=old, to=new, reason=reason)
-                    case Chunk(text=text, usage=usage, finish=finish):
+                    case Chunk(trimmed=Trimmed() as trimmed):
+                        draft.trimmed = trimmed
+                        text.give(len(prompt.passages) - trimmed.passages)
+                    case Chunk(text=piece, usage=usage, finish=finish):
                         draft.usage, draft.finish = usage or draft.usage, finish or draft.finish
-                        if shown := bounds.feed(draft.grounding.feed(fixed.feed(draft.citations.feed(text)))):
+                        if shown := text.feed(piece):
                             yield Delta(text=shown)
-                        if bounds.ended:
+                        if text.ended:
                             break
-        held = (
-            draft.grounding.feed(fixed.feed(draft.citations.flush()) + fixed.flush())
-            + draft.grounding.flush()
-        )
-        if rest := bounds.feed(held) + bounds.flush():
+        if rest := text.flush():
             yield Delta(text=rest)
-        if fixed.verdict:
-            draft.verdict = fixed.verdict
-        elif not draft.citations.cited:
-            # Nothing shows that it comes from the FAQ.
-            draft.verdict = "unsure"
-        if bounds.ended:
-            draft.finish = "length" if bounds.truncated else "stop"
+        draft.verdict, draft.finish = text.verdict, text.finish(draft.finish)
 
-    def _grounding(self, provider: str, prompt: GroundedPrompt) -> GroundingCheck:
-        """Holds a model's sentences against the FAQ; quotations of the FAQ itself need no check."""
-        passages = prompt.passages if self.providers.get(provider).llm else ()
-        return GroundingCheck(passages, drop=self._rules.drop_ungrounded)
-
-    def _bounds(self, provider: str, request: TurnRequest) -> AnswerBounds:
-        """Where this provider's answer ends; a model counts its own tokens."""
+    def _text(self, provider: str, prompt: GroundedPrompt, request: TurnRequest) -> AnswerText:
+        """What becomes of this provider's text; a model counts its own tokens."""
         llm = self.providers.get(provider).llm
-        return AnswerBounds(request.options.stop, None if llm else request.options.max_tokens)
+        bounds = AnswerBounds(request.options.stop, None if llm else request.options.max_tokens)
+        return AnswerText(prompt.passages, bounds, llm=llm, drop_ungrounded=self._rules.drop_ungrounded)
 
     def _prompt(self, request: TurnRequest, memory: Memory, resolution: Resolution) -> GroundedPrompt:
         """The grounded prompt; history given by the caller replaces the session's."""
@@ -316,13 +299,15 @@ class Conversation:
         )
 
     def _completed(self, draft: _Draft, resolution: Resolution) -> TurnCompleted:
-        answered = draft.verdict == "answered"
+        text = draft.text
         return TurnCompleted(
             verdict=draft.verdict,
             intent=draft.intent,
-            citations=tuple(draft.citations.cited) if draft.citations and answered else (),
-            dropped_citations=draft.citations.dropped if draft.citations else 0,
-            ungrounded=tuple(draft.grounding.ungrounded),
+            citations=text.cited if text and draft.verdict == "answered" else (),
+            dropped_citations=text.dropped_citations if text else 0,
+            ungrounded=text.ungrounded if text else (),
+            trimmed_exchanges=draft.trimmed.exchanges,
+            trimmed_passages=draft.trimmed.passages,
             usage=draft.usage,
             timings_ms=draft.timings_ms,
             index=resolution.result.fingerprint,

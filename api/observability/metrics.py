@@ -69,6 +69,10 @@ class Metrics:
             "smartstore_ungrounded_sentences", "Sentences that no cited FAQ supports", ("provider",),
             registry=registry,
         )  # fmt: skip
+        self.trimmed = Counter(
+            "smartstore_trimmed_prompts", "Prompts that the context window had no room for", ("provider",),
+            registry=registry,
+        )  # fmt: skip
         self.cache_hits = Counter("smartstore_answer_cache_hits", "Answers from the cache", registry=registry)
         self.servers = ServerMetrics()
         registry.register(self.servers)
@@ -117,6 +121,8 @@ class Metrics:
         self.used(event.provider, event.usage)
         if event.ungrounded:
             self.ungrounded.labels(event.provider).inc(len(event.ungrounded))
+        if event.trimmed_exchanges or event.trimmed_passages:
+            self.trimmed.labels(event.provider).inc()
         if event.cached:
             self.cache_hits.inc()
 

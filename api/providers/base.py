@@ -37,12 +37,29 @@ class GenerationOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Trimmed:
+    """What of a prompt the model's context window had no room for.
+
+    Attributes:
+        exchanges: how many of the oldest exchanges were left out.
+        passages: how many of the last passages were left out.
+    """
+
+    exchanges: int = 0
+    passages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of an answer; the last one carries the usage and why the answer ended."""
+    """A piece of an answer; the last one carries the usage and why the answer ended.
+
+    `trimmed` comes before the first text, where the model is not given the whole prompt.
+    """
 
     text: str = ""
     usage: Usage | None = None
     finish: FinishReason | None = None
+    trimmed: Trimmed | None = None
 
 
 class ChatProvider(Protocol):

@@ -7,6 +7,7 @@ server answers first (RFC 8305), and sends a request once. Translates what the n
 
 from __future__ import annotations
 
+import re
 import ssl
 import urllib.request
 
@@ -22,6 +23,7 @@ log = structlog.get_logger(__name__)
 # is sent twice. uvicorn, and so vLLM, closes idle connections after five seconds.
 _KEEPALIVE_S = 4.0
 _LONGEST_HEADER = 2**16
+_VERSION = re.compile(r"/v\d+$")
 
 
 class Response:
@@ -126,7 +128,13 @@ class Upstream:
             await self._opened.close()
 
     async def send(
-        self, method: str, path: str, *, body: bytes = b"", idle_s: float | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes = b"",
+        idle_s: float | None = None,
+        at_root: bool = False,
     ) -> Response:
         """Sends a request and returns when the response's headers are here, whatever its status.
 
@@ -138,6 +146,7 @@ class Upstream:
             path: below the base URL, e.g. `/chat/completions`.
             body: JSON, sent as it is.
             idle_s: seconds of silence after which reading fails; None waits for ever.
+            at_root: `path` is beside the version (`/v1`) instead of below it.
 
         Raises:
             ProviderTimeout: no connection, or nothing received, in time.
@@ -149,7 +158,7 @@ class Upstream:
         try:
             response = await self._session().request(
                 method,
-                self._url(path),
+                self._url(path, at_root=at_root),
                 data=body or None,
                 headers=headers,
                 proxy=self._proxy,
@@ -198,9 +207,10 @@ class Upstream:
             )
         return self._opened
 
-    def _url(self, path: str) -> URL:
+    def _url(self, path: str, *, at_root: bool = False) -> URL:
         if path not in self._urls:
-            self._urls[path] = URL(f"{self._base}{path}")
+            base = _VERSION.sub("", str(self._base)) if at_root else str(self._base)
+            self._urls[path] = URL(f"{base}{path}")
         return self._urls[path]
 
 

@@ -23,6 +23,7 @@ from api.providers.openai.chunks import BadChunk, Completion, Price
 from api.providers.openai.events import EventStream, EventTooLong
 from api.providers.openai.pool import Response
 from api.providers.openai.upstreams import Lease, Server, Upstreams
+from api.providers.openai.window import ContextWindow, is_too_long
 from api.providers.retry import backoff, retry_after
 from api.settings import ENV_PREFIX, Endpoint
 from retrieval.prompt import Exchange, GroundedPrompt
@@ -34,6 +35,14 @@ _END_S = 1.0
 _DRAIN_S = 0.1
 _PROBE_S = 2.0
 _LONGEST_LIST = 2**22
+
+
+class TooLong(ProviderRejected):
+    """The server has no room for the prompt and its answer; `said` is what it told."""
+
+    def __init__(self, provider: str, message: str, said: str) -> None:
+        super().__init__(provider, message)
+        self.said = said
 
 
 class OpenAICompatible:
@@ -62,6 +71,7 @@ class OpenAICompatible:
         self.endpoint, self.upstreams = endpoint, upstreams
         self._mask = mask and endpoint.third_party
         self._alias = alias
+        self._window = ContextWindow(endpoint, upstreams)
         self.price = Price(endpoint.usd_per_million_input, endpoint.usd_per_million_output)
 
     def served(self, session: str | None = None) -> str:
@@ -71,7 +81,9 @@ class OpenAICompatible:
     async def stream(self, prompt: GroundedPrompt, options: GenerationOptions) -> AsyncGenerator[Chunk]:
         """Streams the answer; every chunk carries the usage so far.
 
-        Before the first token a server that fails is followed by the others, then by another try.
+        Before the first token a server that fails is followed by the others, then by another try. What the
+        context window has no room for is left out; where the server finds the rest too long all the same,
+        half of it is tried once.
 
         Raises:
             ProviderTimeout: no first token, or no further one, in time.
@@ -79,16 +91,34 @@ class OpenAICompatible:
             ProviderError: it cannot be reached, fails, or breaks off.
         """
         self.check_key()
-        body = self._body(_masked(prompt) if self._mask else prompt, options)
+        prompt = _masked(prompt) if self._mask else prompt
         deadline = asyncio.get_running_loop().time() + self.endpoint.first_token_timeout_s
+        room, model = options.max_tokens or _DEFAULT_MAX_TOKENS, self.served(options.session)
+        fitted, halved = await self._window.fit(prompt, room, model=model), False
         attempt, shown, tried = 0, False, set[Server]()
         while True:
+            if trimmed := fitted.trimmed_from(prompt):
+                log.info(
+                    "prompt_trimmed",
+                    provider=self.name,
+                    exchanges=trimmed.exchanges,
+                    passages=trimmed.passages,
+                    window=self._window.tokens,
+                )
+                yield Chunk(trimmed=trimmed)
+            body = self._body(fitted.prompt, replace(options, max_tokens=fitted.max_tokens))
             try:
                 async with aclosing(self._attempt(body, deadline, options.session, tried)) as chunks:
                     async for chunk in chunks:
                         shown = shown or bool(chunk.text)
                         yield chunk
                 return
+            except TooLong as exc:
+                if halved:
+                    raise
+                fitted, halved = self._window.half(fitted, exc.said), True
+                tried.clear()
+                continue
             except ProviderError as exc:
                 elsewhere = self.upstreams.others(tried)
                 wait = 0.0 if elsewhere else backoff(attempt, exc.retry_after)
@@ -222,6 +252,8 @@ class OpenAICompatible:
                 f"'{self.name}' 서버에 {reason} 답하지 못했습니다(HTTP {status}).",
                 retry_after=retry_after(response.header),
             )
+        if is_too_long(status, told):
+            return TooLong(self.name, f"'{self.name}' 모델에 비해 질문과 자료가 너무 깁니다.", told)
         return ProviderRejected(self.name, f"'{self.name}' 서버가 요청을 거절했습니다(HTTP {status}).")
 
     def _unreadable(self, what: str) -> ProviderError:

@@ -159,3 +159,13 @@ async def test_a_figure_that_no_cited_faq_holds_is_told(searcher: Searcher) -> N
         events = await _events(conversation, QUESTION, "small")
     assert isinstance(events[-1], TurnCompleted)
     assert "수수료는 98.7%입니다." in events[-1].ungrounded
+
+
+async def test_passages_beyond_the_models_window_are_not_cited(searcher: Searcher) -> None:
+    async with upstream(window=900) as server, providers_for({"small": endpoint(server)}) as found:
+        server.reply = lambda body: "정산은 구매확정 뒤에 됩니다 [1] [4]."
+        events = await _events(_conversation(searcher, found["small"], "answered"), QUESTION, "small")
+    [completed] = [event for event in events if isinstance(event, TurnCompleted)]
+    assert completed.trimmed_passages >= 1
+    assert (completed.verdict, completed.citations, completed.dropped_citations) == ("answered", (1,), 1)
+    assert "[4]" not in "".join(e.text for e in events if isinstance(e, Delta))

@@ -56,6 +56,9 @@ class Upstream:
         events: the data of the events to send in place of all others; the last one for ever where
             `endless` is set.
         reply: makes the answer from the request's body, in place of `pieces`.
+        window: the context window in tokens; a longer prompt with its answer gets 400. 0: without end.
+        lists_window: the list of models tells it, as vLLM's does.
+        tokenizes: has `POST /tokenize`, as vLLM has.
         requests: what was asked, in order.
         open: connections open now.
     """
@@ -70,6 +73,9 @@ class Upstream:
     events: tuple[str, ...] = ()
     endless: bool = False
     reply: Callable[[dict[str, Any]], str] | None = None
+    window: int = 0
+    lists_window: bool = True
+    tokenizes: bool = True
     port: int = 0
     requests: list[Seen] = field(default_factory=list)
     open: int = 0
@@ -145,8 +151,12 @@ class _Answer:
     async def send(self, method: str) -> bool:
         """Sends it; False where the connection ends with it."""
         if method == "GET":
-            models = {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "tests"}]}
-            return await self._plain(200, json.dumps(models))
+            model = {"id": MODEL, "object": "model", "owned_by": "tests"}
+            if self._server.window and self._server.lists_window:
+                model["max_model_len"] = self._server.window
+            return await self._plain(200, json.dumps({"object": "list", "data": [model]}))
+        if self._seen.path.endswith("/tokenize"):
+            return await self._tokenized()
         fault = self._fault if self._phase == "before" else ""
         match fault:
             case "401" | "429" | "500":
@@ -155,6 +165,8 @@ class _Answer:
                 return await self._plain(200, "<html>점검 중입니다</html>", kind="text/html")
             case "slow":
                 await asyncio.sleep(self._server.pause_s)
+        if self._server.window and (said := self._too_long()):
+            return await self._plain(400, json.dumps({"error": {"message": said, "code": 400}}))
         if not self._seen.body.get("stream"):
             return await self._plain(200, json.dumps(self._whole(), ensure_ascii=False))
         await self._head(200, "text/event-stream", "Transfer-Encoding: chunked\r\n")
@@ -164,6 +176,23 @@ class _Answer:
         if self._phase == "after":
             await self._piece(delta={"content": FIRST})
         return await self._misbehave()
+
+    async def _tokenized(self) -> bool:
+        if not self._server.tokenizes:
+            return await self._plain(404, json.dumps({"detail": "Not Found"}))
+        count = count_tokens(self._seen.body)
+        told = {"count": count, "max_model_len": self._server.window, "tokens": [1] * count}
+        return await self._plain(200, json.dumps(told))
+
+    def _too_long(self) -> str:
+        prompt, window = count_tokens(self._seen.body), self._server.window
+        asked = prompt + self._seen.body.get("max_tokens", 16)
+        if asked <= window:
+            return ""
+        return (
+            f"This model's maximum context length is {window} tokens. However, you requested {asked} tokens "
+            f"({prompt} in the messages, {asked - prompt} in the completion). Please reduce the length."
+        )
 
     async def _misbehave(self) -> bool:
         match self._fault:
@@ -259,6 +288,11 @@ class _Answer:
         self._writer.write(
             f"HTTP/1.1 {status} X\r\nContent-Type: {kind}; charset=utf-8\r\n{extra}\r\n".encode()
         )
+
+
+def count_tokens(body: dict[str, Any]) -> int:
+    """This model's tokens of a prompt: five to a message, two to three characters."""
+    return sum(5 + len(message["content"]) * 2 // 3 for message in body["messages"])
 
 
 @asynccontextmanager
