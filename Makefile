@@ -114,7 +114,7 @@ test-finetune: $(FT)/ready
 # --- a real small Qwen, for development and measurement alone: MODEL=0.5b or 1.5b ---
 MODEL ?= 1.5b
 REAL := var/real-model
-.PHONY: real-model real-checkpoint
+.PHONY: real-model real-checkpoint real-eval
 
 # Fetches, verifies, converts and serves it, until it is interrupted.
 real-model: real-checkpoint .venv-vllm/ready
@@ -123,6 +123,10 @@ real-model: real-checkpoint .venv-vllm/ready
 real-checkpoint: $(FT)/ready
 	@test -d $(REAL)/gguf || $(FT)/bin/python $(PIP) --quiet --no-deps --target $(REAL)/gguf gguf==0.19.0
 	PYTHONPATH=$(REAL)/gguf $(FT)/bin/python -m finetune.real.model $(MODEL) --folder $(REAL)
+
+# Measures its answers beside the extractive ones; writes docs/llm-quality.md. Hours: start it again to go on.
+real-eval: $(VENV)/dev
+	$(BIN)/python -m tests.real --model $(MODEL) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(ADAPTER),--adapter $(ADAPTER))
 
 # --- benchmarks: each writes its section of docs/performance.md ---
 .PHONY: bench-gateway bench-faq bench-edits

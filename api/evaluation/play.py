@@ -23,6 +23,7 @@ from api.events import (
     Suggestion,
     Suggestions,
     TurnCompleted,
+    Usage,
     Verdict,
 )
 from api.turns.runners.base import TurnRequest
@@ -57,6 +58,10 @@ class PlayedTurn:
         first_ms: until the first text, in milliseconds.
         total_ms: until the turn was over.
         intent: what was wanted where nothing was asked of the FAQ.
+        usage: tokens of the answer; of what else a model was asked in the turn nothing is known.
+        dropped_citations: citations of passages that were not given.
+        ungrounded: sentences with a figure or menu of no FAQ they cite.
+        truncated: the answer was cut.
     """
 
     question: str
@@ -70,6 +75,10 @@ class PlayedTurn:
     first_ms: float = 0.0
     total_ms: float = 0.0
     intent: Intent = "question"
+    usage: Usage = Usage()
+    dropped_citations: int = 0
+    ungrounded: int = 0
+    truncated: bool = False
 
     def remembered(self) -> RememberedTurn:
         """What the next turn of the session knows of this one."""
@@ -119,6 +128,10 @@ async def play(conversation: Conversation, question: str, memory: Memory, *, pro
         (first_s or 0.0) * 1e3,
         (time.perf_counter() - started) * 1e3,
         completed.intent,
+        completed.usage,
+        completed.dropped_citations,
+        len(completed.ungrounded),
+        completed.truncated,
     )
 
 
@@ -143,10 +156,14 @@ class Player:
     async def __call__(self, question: str, memory: Memory | None = None) -> PlayedTurn:
         """Plays one turn, in a session of its own without `memory`."""
         turn = await play(self._conversation, question, memory or Memory(), provider=self.provider)
+        self.count(turn)
+        return turn
+
+    def count(self, turn: PlayedTurn) -> None:
+        """Counts a turn in the report."""
         self.answered_by[turn.provider] += 1
         self._first_ms += [turn.first_ms] if turn.first_ms else []
         self._total_ms.append(turn.total_ms)
-        return turn
 
     @property
     def fallback_share(self) -> float:

@@ -53,7 +53,7 @@ async def measure_all(engine: Engine, player: Player, folder: Path) -> dict[str,
     if not there:
         raise CasesError(f"{folder}: holds none of {', '.join(sorted({name for _, name in MEASURES}))}")
     reports = {
-        f"{kind}: {name}": await _measure(engine, player, kind, folder / f"{name}.jsonl")
+        f"{kind}: {name}": await measure_file(engine, player, kind, folder / f"{name}.jsonl")
         for kind, name in there
     }
     return {"measures": reports, "cross_validated": _cross_validated()}
@@ -71,7 +71,8 @@ def figures(reports: Mapping[str, Any]) -> list[tuple[str, str, float | None]]:
     return rows
 
 
-async def _measure(engine: Engine, player: Player, kind: str, path: Path) -> dict[str, Any]:
+async def measure_file(engine: Engine, player: Player, kind: str, path: Path) -> dict[str, Any]:
+    """Measures one case file as `kind` is measured. Raises `CasesError`."""
     match kind:
         case "retrieval":
             rows = read_retrieval_cases(path)

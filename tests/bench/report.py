@@ -1,4 +1,4 @@
-"""Writes a benchmark's section of docs/performance.md and leaves the rest of the file alone."""
+"""Writes a measurement's section of a document and leaves the rest of the file alone."""
 
 from __future__ import annotations
 
@@ -9,23 +9,28 @@ from datetime import date
 from pathlib import Path
 
 DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "performance.md"
-_HEAD = (
-    "# Performance\n\nEach section is written by the command it names; run it again to replace the figures.\n"
-)
+_WRITTEN = "Each section is written by the command it names; run it again to replace the figures."
 
 
-def write_section(name: str, text: str) -> None:
-    """Puts `text` between the marks of `name`, or appends it with marks."""
+def write_section(name: str, text: str, *, path: Path = DOCUMENT, title: str = "Performance") -> None:
+    """Puts `text` between the marks of `name`, or appends it with marks.
+
+    Args:
+        name: of the section.
+        text: Markdown.
+        path: the document; made where it is missing.
+        title: of a document that is made.
+    """
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    document = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else _HEAD
+    document = path.read_text(encoding="utf-8") if path.exists() else f"# {title}\n\n{_WRITTEN}\n"
     block = f"{begin}\n{text.strip()}\n{end}"
     if begin in document:
         before, _, rest = document.partition(begin)
         document = before + block + rest.partition(end)[2]
     else:
         document = f"{document.rstrip()}\n\n{block}\n"
-    DOCUMENT.parent.mkdir(exist_ok=True)
-    DOCUMENT.write_text(document, encoding="utf-8")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(document, encoding="utf-8")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
