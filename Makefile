@@ -7,6 +7,8 @@ VENV   := .venv
 LITELLM ?= .venv-litellm
 BIN    := $(VENV)/bin
 export PYTHONUTF8 := 1
+# Without kept bytecode every `smartstore` compiles 1,450 modules anew: 2.5 s of CPU time at each start.
+unexport PYTHONDONTWRITEBYTECODE
 ifdef FAQ
 export SMARTSTORE_CORPUS__FAQ := $(abspath $(FAQ))
 endif

@@ -28,6 +28,8 @@ _SECRETS = ("OPENAI_API_KEY", "HF_TOKEN", "ANTHROPIC_API_KEY")
 # Settings of the shell that runs the tests would reach every server they start.
 for _name in [name for name in os.environ if name.startswith("SMARTSTORE_")]:
     del os.environ[_name]
+# Every server that a test starts would compile all it imports anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(autouse=True)

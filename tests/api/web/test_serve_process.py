@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.commands.serve import _listen
+from api.commands.serve import _import_unwatched, _listen
 from tests.api.live import ROOT, SMARTSTORE, Event, ask, environment, parse, serve, wait_until
 
 
@@ -162,3 +163,13 @@ def test_small_pieces_do_not_wait_for_each_other(data_dir: Path) -> None:
     with serve(data_dir) as server:
         loaded = (Path("/proc") / str(server.process.pid) / "maps").read_text()
     assert "uvloop/loop." in loaded
+
+
+def test_what_is_imported_is_out_of_the_collectors_sight_and_the_rest_is_not() -> None:
+    before = gc.get_freeze_count()
+    try:
+        _import_unwatched()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() - before > 100_000
+    finally:
+        gc.unfreeze()
