@@ -156,6 +156,20 @@ class Training(_Section):
     tensorboard: bool = False
 
 
+class Preference(_Section):
+    """Training further on what people said of answers, see `finetune.preference`.
+
+    Attributes:
+        method: `kto` learns from single thumbs, `dpo` from pairs of a better and a worse answer.
+        adapter: the folder of the adapter to start from; it is also what the new one must not stray from.
+        beta: how firmly it is held to that; higher strays less.
+    """
+
+    method: Literal["kto", "dpo"]
+    adapter: Path
+    beta: Annotated[float, Field(gt=0)] = 0.1
+
+
 class Hardware(_Section):
     """What the run may use; `memory_gb` is one device's, in 10^9 bytes; `fsdp` shards over `devices`."""
 
@@ -181,6 +195,7 @@ class Config(_Section):
     lora: Lora = Lora()
     training: Training = Training()
     hardware: Hardware
+    preference: Preference | None = None
 
     @property
     def run_folder(self) -> Path:
@@ -196,6 +211,12 @@ class Config(_Section):
         if self.training.save_steps % self.training.eval_steps and self.training.patience:
             raise ValueError(
                 "training.save_steps must be a multiple of training.eval_steps while training.patience is set"
+            )
+        if self.preference and self.hardware.fsdp:
+            raise ValueError("preference trains on one device; drop hardware.fsdp")
+        if self.preference and self.preference.method == "kto" and self.training.batch < 2:
+            raise ValueError(
+                "preference.method kto compares a batch's answers; set training.batch to 2 or more"
             )
         return self
 

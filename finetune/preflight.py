@@ -69,7 +69,9 @@ def estimate(config: Config, shape: Shape, *, memory: float | None = None) -> Es
     trainable = shape.lora_parameters(config.lora.rank, config.lora.targets)
     shards = config.hardware.devices if config.hardware.fsdp else 1
     element = 2.0 if config.model.dtype == "bfloat16" else 4.0
-    tokens = config.training.batch * config.training.max_length
+    # DPO reads the better and the worse answer of a row at once.
+    pairs = config.preference is not None and config.preference.method == "dpo"
+    tokens = config.training.batch * config.training.max_length * (2 if pairs else 1)
     parts = {
         "base weights": _weights(config, shape, element) / shards,
         "adapter, gradients, optimizer": trainable * _per_trained(config) / shards,
@@ -77,6 +79,8 @@ def estimate(config: Config, shape: Shape, *, memory: float | None = None) -> Es
         "logits": float(min(tokens * shape.vocabulary, _LOGITS_TILE) * (element + 4)),
         "context and fragments": _CONTEXT[config.hardware.device],
     }
+    if config.preference:
+        parts["adapter to start from"] = trainable * 4.0
     if shards > 1:
         layer = shape.linear_parameters / shape.layers
         parts["gathered layers"] = (2 * layer + shape.embedding_parameters) * element

@@ -79,30 +79,12 @@ def trainer_arguments(config: Config) -> Any:
     """The trainer's arguments; with FSDP they must exist before the weights are loaded."""
     from trl import SFTConfig
 
-    wanted, on_cpu = config.training, config.hardware.device == "cpu"
-    validated = config.data.validation_share > 0
+    wanted, validated = config.training, config.data.validation_share > 0
     return SFTConfig(
-        output_dir=str(config.run_folder / "checkpoints"),
-        max_length=wanted.max_length,
         packing=wanted.packing,
         packing_strategy="bfd",
         eval_packing=False,
-        per_device_train_batch_size=wanted.batch,
         per_device_eval_batch_size=1,
-        gradient_accumulation_steps=wanted.accumulation,
-        num_train_epochs=wanted.epochs,
-        max_steps=wanted.max_steps or -1,
-        learning_rate=wanted.learning_rate,
-        lr_scheduler_type=wanted.scheduler,
-        warmup_steps=wanted.warmup_steps,
-        weight_decay=wanted.weight_decay,
-        max_grad_norm=wanted.max_grad_norm,
-        optim=wanted.optimizer,
-        gradient_checkpointing=wanted.gradient_checkpointing and not config.hardware.fsdp,
-        bf16=config.model.dtype == "bfloat16",
-        use_cpu=on_cpu,
-        dataloader_pin_memory=not on_cpu,
-        logging_steps=wanted.log_steps,
         eval_strategy="steps" if validated else "no",
         eval_steps=wanted.eval_steps,
         save_steps=wanted.save_steps,
@@ -110,12 +92,37 @@ def trainer_arguments(config: Config) -> Any:
         load_best_model_at_end=validated and wanted.patience > 0,
         metric_for_best_model="eval_loss",
         greater_is_better=False,
-        seed=wanted.seed,
-        data_seed=wanted.seed,
-        report_to=["tensorboard"] if wanted.tensorboard else [],
-        disable_tqdm=True,
+        **optimisation(config),
         **_sharding(config),
     )
+
+
+def optimisation(config: Config) -> dict[str, Any]:
+    """What every trainer here is told alike."""
+    wanted, on_cpu = config.training, config.hardware.device == "cpu"
+    return {
+        "output_dir": str(config.run_folder / "checkpoints"),
+        "max_length": wanted.max_length,
+        "per_device_train_batch_size": wanted.batch,
+        "gradient_accumulation_steps": wanted.accumulation,
+        "num_train_epochs": wanted.epochs,
+        "max_steps": wanted.max_steps or -1,
+        "learning_rate": wanted.learning_rate,
+        "lr_scheduler_type": wanted.scheduler,
+        "warmup_steps": wanted.warmup_steps,
+        "weight_decay": wanted.weight_decay,
+        "max_grad_norm": wanted.max_grad_norm,
+        "optim": wanted.optimizer,
+        "gradient_checkpointing": wanted.gradient_checkpointing and not config.hardware.fsdp,
+        "bf16": config.model.dtype == "bfloat16",
+        "use_cpu": on_cpu,
+        "dataloader_pin_memory": not on_cpu,
+        "logging_steps": wanted.log_steps,
+        "seed": wanted.seed,
+        "data_seed": wanted.seed,
+        "report_to": ["tensorboard"] if wanted.tensorboard else [],
+        "disable_tqdm": True,
+    }
 
 
 def _sharding(config: Config) -> dict[str, Any]:

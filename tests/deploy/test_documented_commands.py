@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DRY = ("finetune.train", "finetune.measure", "serving.launch", "serving.benchmark")
+DRY = ("finetune.train", "finetune.preference", "finetune.measure", "serving.launch", "serving.benchmark")
 RUNS = ("finetune.preflight",)
 
 

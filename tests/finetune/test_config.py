@@ -13,7 +13,8 @@ FILES = sorted((ROOT / "configs" / "finetune").glob("*.yaml"))
 
 def test_config_files_are_all_there() -> None:
     assert [file.stem for file in FILES] == [
-        "qwen2.5-0.5b-cpu", "qwen3-32b-fsdp-8x", "qwen3-32b-lora-h200", "qwen3-32b-qlora-80g", "tiny-cpu",
+        "qwen2.5-0.5b-cpu", "qwen3-32b-fsdp-8x", "qwen3-32b-kto-h200", "qwen3-32b-lora-h200",
+        "qwen3-32b-qlora-80g", "tiny-cpu",
     ]  # fmt: skip
 
 
@@ -23,7 +24,8 @@ def test_config_file_is_valid_and_opens_with_its_command(file: Path) -> None:
     first = file.read_text(encoding="utf-8").splitlines()[0]
     assert config.name == file.stem
     assert first.startswith("# python -m finetune.")
-    assert f"finetune.train --config configs/finetune/{file.name}" in first
+    step = "preference" if config.preference else "train"
+    assert f"finetune.{step} --config configs/finetune/{file.name}" in first
 
 
 def changed(tmp_path: Path, old: str, new: str) -> Path:

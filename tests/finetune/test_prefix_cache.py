@@ -2,7 +2,7 @@
 
 import pytest
 
-from finetune.prefix_cache import as_text, compare, naive_messages, reusable_share, rough_tokens
+from finetune.judging.prefix_cache import as_text, compare, naive_messages, reusable_share, rough_tokens
 from retrieval.corpus.faq import read_corpus
 from retrieval.prompt import Exchange, ground, load_system_prompt
 from tests.finetune.conftest import ROOT

@@ -1,7 +1,7 @@
 """Simulates a server's prefix cache over dialogues: how much of each prompt need not be computed again.
 
-    python -m finetune.prefix_cache --dialogues ../shared/eval/dialogues.jsonl --index var/index/faq.db \\
-        [--tokenizer DIR] [--sessions 5]
+    python -m finetune.judging.prefix_cache --dialogues ../shared/eval/dialogues.jsonl \\
+        --index var/index/faq.db [--tokenizer DIR] [--sessions 5]
 
 Compares the layout of `retrieval.prompt` (instructions, history, passages, question) with one that puts the
 instructions after the passages. Blocks of 16 tokens are found again only where everything before them is
@@ -139,7 +139,7 @@ def _open_searcher(index: str) -> Searcher:
 
 def main(argv: list[str] | None = None) -> int:
     """Prints both shares as JSON; returns 1 where ours is not twice the naive one."""
-    parser = argparse.ArgumentParser(prog="python -m finetune.prefix_cache", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m finetune.judging.prefix_cache", description=__doc__)
     parser.add_argument("--dialogues", type=Path, required=True)
     parser.add_argument("--index", required=True)
     parser.add_argument("--tokenizer", type=Path)
