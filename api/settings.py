@@ -96,8 +96,8 @@ class IndexSettings(_Section):
 class EmbedderSettings(_Section):
     """Which embedder; `model`, `base_url` and `api_key` matter to those that have them."""
 
-    name: Literal["e5-small", "bge-m3", "openai"] = "e5-small"
-    model: str = "BAAI/bge-m3"
+    name: Literal["e5-small", "sentence-transformer", "openai"] = "e5-small"
+    model: str = Field("BAAI/bge-m3", description="a folder or a hub id; what `openai` calls it")
     base_url: str = ""
     api_key: SecretStr = SecretStr("")
     dim: int = Field(1024, ge=8, description="vector size of a remote embedder's model")
@@ -105,11 +105,22 @@ class EmbedderSettings(_Section):
 
 
 class RerankerSettings(_Section):
-    """A cross-encoder behind the ranker; needs the extra `bge`."""
+    """What reads the first hits once more: `cross-encoder` needs the extra `st`, the others a server."""
 
-    model: str = Field("", description="a folder or a hub id, e.g. BAAI/bge-reranker-v2-m3; empty: off")
+    name: Literal["none", "cross-encoder", "remote", "tei"] = "none"
+    model: str = Field("BAAI/bge-reranker-v2-m3", description="a folder or a hub id; what `remote` calls it")
+    base_url: str = Field("", description="of `remote` up to and with /v1; of `tei` the server's root")
+    api_key: SecretStr = SecretStr("")
     device: str = "cpu"
     depth: int = Field(10, ge=2, description="hits that it reads")
+
+    @model_validator(mode="after")
+    def _names_what_it_needs(self) -> RerankerSettings:
+        if self.name == "none" and self.model_fields_set & {"model", "base_url", "api_key"}:
+            raise ValueError("name says none, but a model or server is set: cross-encoder, remote or tei?")
+        if self.name in ("remote", "tei") and not self.base_url:
+            raise ValueError(f"{self.name} needs base_url")
+        return self
 
 
 class StateSettings(_Section):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from retrieval.embedders.base import Embedder, Embeddings
 from retrieval.index.base import FaqIndex, IndexQuery
-from retrieval.ranking.cross_encoder import CrossEncoder
+from retrieval.ranking.base import Reranker, rerank
 from retrieval.ranking.ranker import Hit, Ranker
 from retrieval.tokenizer import KoreanTokenizer
 
@@ -66,7 +66,7 @@ class Searcher:
         tokenizer: KoreanTokenizer,
         ranker: Ranker,
         *,
-        reranker: CrossEncoder | None = None,
+        reranker: Reranker | None = None,
     ) -> None:
         """`reranker` reads the ranker's first hits once more; None leaves them."""
         self.index, self.embedder, self.tokenizer, self.ranker = index, embedder, tokenizer, ranker
@@ -110,14 +110,15 @@ class Searcher:
         candidates = index.candidates(query, limit=max(limit, DEPTH))
         found = perf_counter()
         ranked = _title_first(text, self.ranker.rank(query, candidates))[:limit]
-        hits = tuple(_title_first(text, self._reranker.rerank(text, ranked)) if self._reranker else ranked)
+        if self._reranker:
+            ranked = _title_first(text, rerank(self._reranker, text, ranked))
         ended = perf_counter()
         timings = {
             "embed": (ready - started) * 1e3,
             "search": (found - ready) * 1e3,
             "rank": (ended - found) * 1e3,
         }
-        plain = None if embedded.plain is None else embedded.plain[n]
+        hits, plain = tuple(ranked), None if embedded.plain is None else embedded.plain[n]
         rarity = index.rarity(query.tokens)
         return SearchResult(text, hits, query.dense, query.tokens, timings, index.fingerprint, plain, rarity)
 

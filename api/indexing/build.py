@@ -16,7 +16,8 @@ from retrieval.index.build import BuildReport, build_index
 from retrieval.index.opening import note_offers, open_index
 from retrieval.index.prepare import Progress
 from retrieval.offers.find import find_offers, offers_version
-from retrieval.ranking.cross_encoder import CrossEncoder
+from retrieval.ranking.base import Reranker
+from retrieval.ranking.factory import open_reranker
 from retrieval.ranking.ranker import Ranker
 from retrieval.scope.classifier import ScopeClassifier
 from retrieval.search import Searcher
@@ -93,8 +94,13 @@ def _look_up_titles(
         note_offers(settings.index_uri, info, offers, token=token)
 
 
-def reranker_of(settings: RerankerSettings) -> CrossEncoder | None:
-    """The reranker that the settings name, if they name one."""
-    if not settings.model:
-        return None
-    return CrossEncoder(settings.model, device=settings.device, depth=settings.depth)
+def reranker_of(chosen: RerankerSettings) -> Reranker | None:
+    """The reranker that the settings name, if they name one. Raises `EmbedderError`."""
+    return open_reranker(
+        chosen.name,
+        model=chosen.model,
+        base_url=chosen.base_url,
+        api_key=chosen.api_key.get_secret_value(),
+        device=chosen.device,
+        depth=chosen.depth,
+    )

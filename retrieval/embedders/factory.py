@@ -5,7 +5,7 @@ from __future__ import annotations
 from retrieval.embedders.base import Embedder
 from retrieval.errors import UnknownName
 
-NAMES = ("e5-small", "bge-m3", "openai")
+NAMES = ("e5-small", "sentence-transformer", "openai")
 
 
 def open_embedder(
@@ -21,11 +21,11 @@ def open_embedder(
 
     Args:
         name: one of `NAMES`.
-        model: for `bge-m3` a folder or a hub id, for `openai` what the endpoint calls the model.
+        model: for `sentence-transformer` a folder or a hub id, for `openai` its name there.
         base_url: for `openai`, up to and with `/v1`.
         api_key: for `openai`; may be empty.
         dim: for `openai`, the size of the model's vectors.
-        device: for `bge-m3`, e.g. `cpu` or `cuda:0`.
+        device: for `sentence-transformer`, e.g. `cpu` or `cuda:0`.
 
     Raises:
         UnknownName: the message lists the valid names.
@@ -37,10 +37,10 @@ def open_embedder(
             from retrieval.embedders.e5 import E5Small
 
             return adapted(E5Small())
-        case "bge-m3":
-            from retrieval.embedders.bge_m3 import BgeM3
+        case "sentence-transformer":
+            from retrieval.embedders.sentence_transformer import SentenceTransformer
 
-            return BgeM3(model, device=device)
+            return SentenceTransformer(model, device=device)
         case "openai":
             from retrieval.embedders.openai import OpenAIEmbedder
 

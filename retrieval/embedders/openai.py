@@ -1,25 +1,21 @@
 """Embeddings from any server that speaks OpenAI's `/v1/embeddings`: OpenAI itself, vLLM, TEI, llama.cpp.
 
-Knows the request, its batches and retries; knows no FAQ. API:
+Knows the request and its batches; knows no FAQ. API:
 https://platform.openai.com/docs/api-reference/embeddings/create
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from typing import Any
 
-import httpx
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.embedders.base import Embeddings
+from retrieval.embedders.model_server import ModelServer
 from retrieval.errors import EmbedderError
 
 _BATCH = 64
-_RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504})
-_LONGEST_WAIT_S = 20.0
 
 
 class OpenAIEmbedder:
@@ -48,12 +44,8 @@ class OpenAIEmbedder:
         Raises:
             EmbedderError: no usable `base_url`.
         """
-        if not base_url.startswith(("http://", "https://")):
-            raise EmbedderError(f"embedder base_url {base_url!r} must begin with http:// or https://")
-        self.name, self.dim = f"openai:{model}-{dim}", dim
-        self._model, self._attempts = model, attempts
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._client = httpx.Client(base_url=base_url.rstrip("/"), headers=headers, timeout=timeout_s)
+        self.name, self.dim, self._model = f"openai:{model}-{dim}", dim, model
+        self._server = ModelServer(base_url, api_key=api_key, timeout_s=timeout_s, attempts=attempts)
 
     def embed_queries(self, texts: Sequence[str]) -> Embeddings:
         """Embeds questions."""
@@ -65,7 +57,7 @@ class OpenAIEmbedder:
 
     def close(self) -> None:
         """Closes the connections."""
-        self._client.close()
+        self._server.close()
 
     def _embed(self, texts: Sequence[str]) -> Embeddings:
         batches = [self._batch(list(texts[i : i + _BATCH])) for i in range(0, len(texts), _BATCH)]
@@ -74,7 +66,7 @@ class OpenAIEmbedder:
         dense = np.concatenate(batches)
         norms = np.linalg.norm(dense, axis=1, keepdims=True)
         if not np.isfinite(norms).all() or not norms.all():
-            raise EmbedderError(f"{self._client.base_url}: a vector is zero or not finite")
+            raise EmbedderError(f"{self.name}: a vector is zero or not finite")
         return Embeddings((dense / norms).astype(np.float32))
 
     def _batch(self, texts: list[str]) -> NDArray[np.float32]:
@@ -84,7 +76,7 @@ class OpenAIEmbedder:
             "input": [text if text.strip() else "." for text in texts],
             "encoding_format": "float",
         }
-        reply = self._post(body)
+        reply = self._server.post("/embeddings", body)
         try:
             items = sorted(reply.json()["data"], key=lambda item: int(item["index"]))
             dense = np.array([item["embedding"] for item in items], np.float32)
@@ -95,29 +87,3 @@ class OpenAIEmbedder:
             reason = f"returned {found} numbers for {len(texts)} texts of {self.dim} dimensions"
             raise EmbedderError(f"{reply.url}: {self._model} {reason}; check the embedder's dim")
         return dense
-
-    def _post(self, body: dict[str, Any]) -> httpx.Response:
-        pause, fault, cause = 0.5, "", None
-        for attempt in range(self._attempts):
-            if attempt:
-                time.sleep(pause)
-                pause *= 2
-            try:
-                reply = self._client.post("/embeddings", json=body)
-            except httpx.HTTPError as exc:
-                fault, cause = f"{type(exc).__name__} {exc}", exc
-                continue
-            if reply.is_success:
-                return reply
-            fault, cause = f"HTTP {reply.status_code}: {reply.text[:200]}", None
-            if reply.status_code not in _RETRIED:
-                break
-            pause = max(pause, _retry_after(reply))
-        raise EmbedderError(f"{self._client.base_url}embeddings failed: {fault}") from cause
-
-
-def _retry_after(reply: httpx.Response) -> float:
-    try:
-        return min(max(float(reply.headers.get("Retry-After", 0)), 0.0), _LONGEST_WAIT_S)
-    except ValueError:
-        return 0.0

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from api import services
 from api.indexing import edited
-from api.settings import load_settings
+from api.settings import RerankerSettings, load_settings
 from api.state import connection
 from tests.api.live import serve
 
@@ -47,3 +48,16 @@ def test_a_server_that_is_told_to_end_closes_what_it_opened(data_dir: Path, tmp_
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(30) == 0
     assert "bye bye" in (tmp_path / "state" / "valkey.log").read_text().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "says"),
+    [
+        ({"model": "BAAI/bge-reranker-v2-m3"}, "name says none"),
+        ({"name": "remote"}, "remote needs base_url"),
+        ({"name": "tei", "model": "m"}, "tei needs base_url"),
+    ],
+)
+def test_a_reranker_that_would_do_nothing_is_refused(chosen: dict[str, str], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        RerankerSettings(**chosen)

@@ -17,16 +17,16 @@ from retrieval.embedders.factory import open_embedder
 from retrieval.embedders.openai import OpenAIEmbedder
 from retrieval.errors import EmbedderError, UnknownName
 from tests.retrieval.embedders.embedding_server import Behaviour, embedding_server
-from tests.retrieval.embedders.tiny_bge import TEXTS, save_tiny_bge
+from tests.retrieval.embedders.tiny_checkpoints import TEXTS, save_tiny_bge
 
 
-@pytest.fixture(scope="module", params=["e5-small", "bge-m3", "openai"])
+@pytest.fixture(scope="module", params=["e5-small", "sentence-transformer", "openai"])
 def embedder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedder]:
     match request.param:
-        case "bge-m3":
-            if find_spec("torch") is None:
-                pytest.skip("NOT TESTED: BgeM3 needs torch (pip install '.[bge]')")
-            yield open_embedder("bge-m3", model=str(save_tiny_bge(tmp_path_factory.mktemp("bge"))))
+        case "sentence-transformer" as name:
+            if find_spec("sentence_transformers") is None:
+                pytest.skip("NOT TESTED: needs sentence-transformers (pip install '.[st]')")
+            yield open_embedder(name, model=str(save_tiny_bge(tmp_path_factory.mktemp("bge"))))
         case "openai":
             with embedding_server(Behaviour()) as url:
                 remote = open_embedder("openai", base_url=url, model="BAAI/bge-m3", dim=64)
@@ -88,15 +88,15 @@ def test_e5_tells_questions_from_passages() -> None:
 
 
 def test_factory_lists_the_valid_names() -> None:
-    with pytest.raises(UnknownName, match="'word2vec'; valid: e5-small, bge-m3, openai"):
+    with pytest.raises(UnknownName, match="'word2vec'; valid: e5-small, sentence-transformer, openai"):
         open_embedder("word2vec")
 
 
-def test_bge_without_torch_names_the_extra(tmp_path: Path) -> None:
-    if find_spec("torch") is not None:
-        pytest.skip("torch is installed")
-    with pytest.raises(EmbedderError, match=r"\[bge\]"):
-        open_embedder("bge-m3", model=str(tmp_path))
+def test_checkpoint_without_the_library_names_the_extra(tmp_path: Path) -> None:
+    if find_spec("sentence_transformers") is not None:
+        pytest.skip("sentence-transformers is installed")
+    with pytest.raises(EmbedderError, match=r"\[st\]"):
+        open_embedder("sentence-transformer", model=str(tmp_path))
 
 
 def test_e5_looks_at_the_beginning_of_a_long_text_only() -> None:

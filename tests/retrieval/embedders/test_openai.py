@@ -52,7 +52,7 @@ def test_openai_normalises_what_it_gets(client) -> None:
 
 def test_openai_waits_as_long_as_a_busy_server_asks(client, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("retrieval.embedders.openai.time.sleep", pauses.append)
+    monkeypatch.setattr("retrieval.embedders.model_server.time.sleep", pauses.append)
     faults = [
         (429, {"Retry-After": "7"}, "slow down"),
         (503, {}, "starting"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import httpx
 import pytest
 
+from retrieval.ranking.remote import RemoteReranker
 from tests.api.live import Live
 
 QUERY = "반품 배송비는 누가 내나요?"
@@ -72,3 +74,10 @@ def test_what_cannot_be_ranked_is_refused(client: httpx.Client, fields: dict[str
     )
     assert response.status_code == status
     assert response.json()["error"]["message"]
+
+
+def test_our_own_reranker_client_reads_it(live: Live) -> None:
+    with closing(RemoteReranker(f"{live.url}/v1", model="faq-ranker")) as reranker:
+        scores = reranker.probabilities(QUERY, TEXTS)
+    assert scores[1] == max(scores)
+    assert min(scores) < 0.5 < max(scores)

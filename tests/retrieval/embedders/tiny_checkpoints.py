@@ -1,4 +1,4 @@
-"""Saves tiny random models of the architecture of BGE-M3 and its reranker, with their own tokenizer."""
+"""Saves tiny random checkpoints: BGE-M3 with and without its head, an embedder with prompts, a reranker."""
 
 from __future__ import annotations
 
@@ -13,13 +13,22 @@ TEXTS = (
 )
 
 
-def save_tiny_bge(folder: Path, *, head: bool = True) -> Path:
-    """Writes encoder, tokenizer and sparse head of 32 dimensions; returns the folder. Needs torch."""
+def save_tiny_bge(folder: Path, *, head: bool = True, prompts: dict[str, str] | None = None) -> Path:
+    """Writes encoder, tokenizer and sparse head of 32 dimensions, pooled as BGE-M3; returns the folder.
+
+    Needs sentence-transformers.
+    """
     import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Normalize, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
     from transformers import XLMRobertaModel
 
     torch.manual_seed(7)
-    XLMRobertaModel(_config(_save_tokenizer(folder))).save_pretrained(folder)
+    encoder = folder / "encoder"
+    XLMRobertaModel(_config(_save_tokenizer(encoder))).save_pretrained(encoder)
+    modules = [Transformer(str(encoder)), Pooling(32, pooling_mode="cls"), Normalize()]
+    SentenceTransformer(modules=modules, prompts=prompts).save(str(folder))
     if head:
         torch.save(torch.nn.Linear(32, 1).state_dict(), folder / "sparse_linear.pt")
     return folder
@@ -43,7 +52,7 @@ def _save_tokenizer(folder: Path) -> int:
     letters = sorted(set("".join(TEXTS)) - {" "})
     pieces = ["<s>", "<pad>", "</s>", "<unk>", "▁", *letters, "▁정산", "▁반품", "배송비", "<mask>"]
     vocabulary = [(piece, 0.0 if n < 4 else -float(20 - 5 * len(piece))) for n, piece in enumerate(pieces)]
-    XLMRobertaTokenizer(vocab=vocabulary).save_pretrained(folder)
+    XLMRobertaTokenizer(vocab=vocabulary, model_max_length=64).save_pretrained(folder)
     return len(pieces)
 
 
