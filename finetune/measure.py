@@ -3,7 +3,7 @@
     python -m finetune.measure --config configs/finetune/qwen3-32b-lora-h200.yaml [--steps 8] [--dry-run]
 
 Needs no download: weights and tokens are random, which costs the same time and memory as real ones. Rows
-are full and every row holds several examples, as packing makes them; a tenth of the tokens bear loss.
+are full and, with packing, hold several examples; a tenth of the tokens bear loss.
 `--dry-run` prints what would be measured, with the memory estimate, and loads nothing. Knows no data.
 """
 
@@ -46,11 +46,12 @@ def random_rows(config: Config, shape: Shape) -> list[Encoded]:
     import random
 
     chance = random.Random(config.training.seed)
-    length = config.training.max_length // _EXAMPLES_PER_ROW
     wanted = config.training
+    pieces = _EXAMPLES_PER_ROW if wanted.packing else 1
+    length = wanted.max_length // pieces
     rows = (wanted.max_steps or 1) * wanted.batch * wanted.accumulation * config.hardware.devices
     made = []
-    for _ in range(rows * _EXAMPLES_PER_ROW):
+    for _ in range(rows * pieces):
         ids = [chance.randrange(shape.vocabulary) for _ in range(length)]
         start = round(length * (1 - _LEARNT))
         made.append(Encoded(ids, [IGNORED] * start + ids[start:]))

@@ -138,9 +138,15 @@ def check(config: Config, *, memory: float | None = None) -> Estimate:
 
     Raises:
         CannotFit: with the advice that would help most.
-        FinetuneError: the shape is unknown or does not match the adapter.
+        FinetuneError: the shape is unknown, does not match the adapter, or cannot be trained packed.
     """
-    found = estimate(config, resolve_shape(config), memory=memory)
+    shape = resolve_shape(config)
+    if shape.linear_attention and config.training.packing:
+        raise FinetuneError(
+            f"{shape.architecture} keeps a state through a row: packed examples would see each other; set "
+            "training.packing: false"
+        )
+    found = estimate(config, shape, memory=memory)
     if found.needed > found.available:
         raise CannotFit(found.needed, found.available, _advice(config, found))
     return found

@@ -32,6 +32,8 @@ def write_adapter(folder: Path, shape: Shape, *, rank: int) -> None:
     at = 0
     for layer in range(shape.layers):
         for module, (inputs, outputs) in shape.linear.items():
+            if not shape.has(module, layer):
+                continue
             place = f"model.layers.{layer}.{_PLACE.get(module, 'self_attn')}.{module}"
             for side, size in (("A", (rank, inputs)), ("B", (outputs, rank))):
                 end = at + 2 * size[0] * size[1]

@@ -131,8 +131,8 @@ def check_modules(folder: Path, shape: Shape, *, rank: int | None = None) -> int
     for name, size in tensor_shapes(folder).items():
         match = _MODULE.fullmatch(name)
         module = match[3] if match else ""
-        known = match and module in shape.linear and match[2] == _PLACE.get(module, "self_attn")
-        if not match or not known or int(match[1]) >= shape.layers:
+        known = match and shape.has(module, int(match[1])) and match[2] == _PLACE.get(module, "self_attn")
+        if not match or not known:
             raise AdapterError(folder.name, f"the base has no module for {name}")
         inputs, outputs = shape.linear[module]
         if rank is None:

@@ -14,7 +14,7 @@ FILES = sorted((ROOT / "configs" / "finetune").glob("*.yaml"))
 def test_config_files_are_all_there() -> None:
     assert [file.stem for file in FILES] == [
         "qwen2.5-0.5b-cpu", "qwen3-32b-fsdp-8x", "qwen3-32b-kto-h200", "qwen3-32b-lora-h200",
-        "qwen3-32b-qlora-80g", "tiny-cpu",
+        "qwen3-32b-qlora-80g", "qwen3.6-27b-lora-80g", "tiny-cpu",
     ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from finetune import preflight
 from finetune.config import Config, load_config
 from finetune.errors import CannotFit, FinetuneError
+from serving import dummy
 from serving.registry.adapter import check_modules
 from serving.registry.errors import AdapterError, ShapeError
 from serving.registry.shape import read_shape
@@ -16,6 +18,7 @@ from tests.finetune.conftest import ROOT
 
 CONFIGS = ROOT / "configs" / "finetune"
 SHAPE = CONFIGS / "shapes" / "qwen3-32b.json"
+HYBRID = CONFIGS / "shapes" / "qwen3.6-27b.json"
 
 
 def qwen(**changes: dict[str, object]) -> Config:
@@ -33,13 +36,52 @@ def test_shape_counts_qwen3_32b() -> None:
     assert shape.lora_parameters(32, tuple(shape.linear)) == 268_435_456
 
 
-@pytest.mark.parametrize("name", ["qwen3-32b-lora-h200", "qwen3-32b-qlora-80g", "qwen3-32b-fsdp-8x"])
+def test_shape_of_a_hybrid_counts_each_kind_of_layer(tmp_path: Path) -> None:
+    shape = read_shape(HYBRID)
+    assert shape.parameters == 26_895_998_464  # as transformers builds it, see test_training.py
+    # Attention in 16 of 64 layers, its query module makes a gate, too; the feed-forward in all.
+    assert shape.lora_parameters(1, ("q_proj",)) == 16 * (5120 + 2 * 24 * 256)
+    assert shape.lora_parameters(1, ("up_proj",)) == 64 * (5120 + 17408)
+    assert shape.cache_bytes_per_token(2.0) == 2 * 16 * 4 * 256 * 2
+    assert [layer for layer in range(8) if shape.has("k_proj", layer)] == [3, 7]
+    assert not shape.has("up_proj", 64)
+    whole = {
+        "architectures": ["Qwen3_5ForConditionalGeneration"],
+        "text_config": json.loads(HYBRID.read_text()),
+    }
+    (tmp_path / "config.json").write_text(json.dumps(whole), encoding="utf-8")
+    assert read_shape(tmp_path).parameters == shape.parameters
+
+
+def test_adapter_on_a_layer_without_attention_is_refused(tmp_path: Path) -> None:
+    shape = read_shape(HYBRID)
+    dummy.write_adapter(tmp_path / "right", shape, rank=8)
+    assert check_modules(tmp_path / "right", shape) == 8
+    dummy.write_adapter(tmp_path / "wrong", replace(shape, attention_every=1), rank=8)
+    with pytest.raises(AdapterError, match=r"no module for .*layers\.0\.self_attn"):
+        check_modules(tmp_path / "wrong", shape)
+
+
+def test_preflight_refuses_to_pack_where_examples_would_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    config = load_config(CONFIGS / "qwen3.6-27b-lora-80g.yaml")
+    assert preflight.check(config).parameters == 26_895_998_464
+    packed = config.model_copy(update={"training": config.training.model_copy(update={"packing": True})})
+    with pytest.raises(FinetuneError, match="would see each other"):
+        preflight.check(packed)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["qwen3-32b-lora-h200", "qwen3-32b-qlora-80g", "qwen3-32b-fsdp-8x", "qwen3.6-27b-lora-80g"],
+)
 def test_preflight_accepts_the_shipped_configurations(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
     assert preflight.main(["--config", str(CONFIGS / f"{name}.yaml")]) == 0
-    assert "32.76 B parameters, 134.2 M of them trained" in capsys.readouterr().out
+    parameters = "26.90 B parameters, 79.7 M" if "27b" in name else "32.76 B parameters, 134.2 M"
+    assert f"{parameters} of them trained" in capsys.readouterr().out
 
 
 def test_preflight_refuses_bf16_on_80_gb_and_says_what_would_help() -> None:
