@@ -17,6 +17,10 @@ Verdict = Literal["answered", "unsure", "not_found", "off_topic"]
 Intent = Literal["question", "greeting", "thanks", "person"]
 # Why an answer ended, in OpenAI's words; anything but `stop` is not whole.
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
+# What was wrong with a model's answer: `repaired` cited nothing, but its source was sure and was put in;
+# `uncited` cited nothing; `title_only` was no more than a FAQ's title; `repetition` said the same over and
+# over and was cut; `wrong_language` had no Korean in it and was not shown.
+AnswerFault = Literal["repaired", "uncited", "title_only", "repetition", "wrong_language"]
 
 
 class _Event(BaseModel):
@@ -118,6 +122,7 @@ class TurnCompleted(_Event):
         citations: passage numbers the answer cites.
         dropped_citations: citations removed because no such passage was given.
         ungrounded: sentences of a model that hold a figure or a menu of no FAQ they cite.
+        faults: what was wrong with a model's answer.
         trimmed_exchanges: earlier exchanges that the model's context window had no room for.
         trimmed_passages: sources, the last ones, that it had no room for either; they are not cited.
         timings_ms: duration of each step in milliseconds.
@@ -133,6 +138,7 @@ class TurnCompleted(_Event):
     citations: tuple[int, ...] = ()
     dropped_citations: int = 0
     ungrounded: tuple[str, ...] = ()
+    faults: tuple[AnswerFault, ...] = ()
     trimmed_exchanges: int = 0
     trimmed_passages: int = 0
     usage: Usage = Usage()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from api.conversation.answer_text import AnswerText
-from api.conversation.bounds import AnswerBounds
+from api.conversation.checks.bounds import AnswerBounds
 from api.conversation.context import ContextResolver, Resolution
 from api.conversation.followups import FollowUps, choices
 from api.conversation.lanes import ReadingLanes
@@ -306,6 +306,7 @@ class Conversation:
             citations=text.cited if text and draft.verdict == "answered" else (),
             dropped_citations=text.dropped_citations if text else 0,
             ungrounded=text.ungrounded if text else (),
+            faults=tuple(text.faults) if text else (),
             trimmed_exchanges=draft.trimmed.exchanges,
             trimmed_passages=draft.trimmed.passages,
             usage=draft.usage,

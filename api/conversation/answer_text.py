@@ -7,21 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from api.conversation.bounds import AnswerBounds
-from api.conversation.citations import CitationFilter
-from api.conversation.grounding import GroundingCheck
-from api.events import FinishReason, Verdict
+from api.conversation.checks.attribution import source_of
+from api.conversation.checks.bounds import AnswerBounds
+from api.conversation.checks.citations import CitationFilter
+from api.conversation.checks.derailing import KoreanCheck, RepetitionCheck
+from api.conversation.checks.grounding import GroundingCheck
+from api.events import AnswerFault, FinishReason, Verdict
 from retrieval.prompt import Passage
-from retrieval.scope.fixed_answers import FixedSentence
+from retrieval.scope.fixed_answers import UNSURE, FixedSentence
 
 
 class AnswerText:
     """One answer as it streams; begun anew where another provider starts it again.
 
+    A model's text is held to more than quotations of the FAQ itself: it has to be Korean, say more than the
+    title of a passage, not say the same over and over, and cite what it is from. One that cites nothing gets
+    the citation where its source is sure.
+
+    Attributes:
+        faults: what was wrong with it, each kind once.
+
     Args:
         passages: what may be cited, numbered from 1.
         bounds: where the answer ends.
-        llm: a model writes it; quotations of the FAQ itself need no check.
+        llm: a model writes it.
         drop_ungrounded: leave out a model's sentences whose figures or menus no cited FAQ holds.
     """
 
@@ -29,11 +38,15 @@ class AnswerText:
         self, passages: Sequence[Passage], bounds: AnswerBounds, *, llm: bool, drop_ungrounded: bool = False
     ) -> None:
         self._passages, self._bounds, self._llm, self._drop = tuple(passages), bounds, llm, drop_ungrounded
-        self._fixed = FixedSentence()
+        self._korean, self._repetition = KoreanCheck(), RepetitionCheck()
+        self._shown = ""
+        self.faults: list[AnswerFault] = []
         self._check()
 
     def _check(self) -> None:
+        faqs = [p.faq for p in self._passages] if self._llm else []
         self._citations = CitationFilter(len(self._passages))
+        self._fixed = FixedSentence(title for faq in faqs for title in (faq.question, faq.body_question))
         self._grounding = GroundingCheck(self._passages if self._llm else (), drop=self._drop)
 
     def give(self, passages: int) -> None:
@@ -43,17 +56,46 @@ class AnswerText:
 
     def feed(self, text: str) -> str:
         """Takes the next piece and returns what can be shown now (possibly nothing)."""
-        return self._bounds.feed(self._grounding.feed(self._fixed.feed(self._citations.feed(text))))
+        if self._llm:
+            text = self._korean.feed(text)
+        return self._bounded(self._grounding.feed(self._fixed.feed(self._citations.feed(text))))
 
     def flush(self) -> str:
-        """Returns what was held back at the end of the answer."""
-        held = self._grounding.feed(self._fixed.feed(self._citations.flush()) + self._fixed.flush())
-        return self._bounds.feed(held + self._grounding.flush()) + self._bounds.flush()
+        """Returns what was held back at the end of the answer, and a citation that it lacks."""
+        held = self._citations.feed(self._korean.flush()) + self._citations.flush()
+        held = self._grounding.feed(self._fixed.feed(held) + self._fixed.flush())
+        rest = self._bounded(held + self._grounding.flush()) + self._bounds.flush()
+        if not self._llm:
+            return rest
+        if self._korean.foreign:
+            self.faults.append("wrong_language")
+            return UNSURE
+        if self._fixed.title_only:
+            self.faults.append("title_only")
+        if self._repetition.found:
+            self.faults.append("repetition")
+        return rest if self._fixed.verdict or self.cited else rest + self._citation()
+
+    def _bounded(self, text: str) -> str:
+        if self._llm:
+            text = self._repetition.feed(text)
+        shown = self._bounds.feed(text)
+        self._shown += shown
+        return shown
+
+    def _citation(self) -> str:
+        """The citation of an answer without any; empty where its source is not sure."""
+        source = source_of(self._shown, self._passages)
+        if source is None:
+            self.faults.append("uncited")
+            return ""
+        self.faults.append("repaired")
+        return self._citations.feed(f"[{source}]" if self._shown[-1:].isspace() else f" [{source}]")
 
     @property
     def ended(self) -> bool:
         """Nothing more may be shown."""
-        return self._bounds.ended
+        return self._bounds.ended or self._repetition.found or self._korean.foreign
 
     @property
     def cited(self) -> tuple[int, ...]:
@@ -76,7 +118,11 @@ class AnswerText:
         return self._fixed.verdict or ("answered" if self._citations.cited else "unsure")
 
     def finish(self, said: FinishReason) -> FinishReason:
-        """Why it ended: as the provider `said`, unless a bound ended it."""
+        """Why it ended: as the provider `said`, unless a bound, or its going round in circles, ended it."""
+        if self._repetition.found:
+            return "length"
+        if self._korean.foreign:
+            return "stop"
         if not self._bounds.ended:
             return said
         return "length" if self._bounds.truncated else "stop"

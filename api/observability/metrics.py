@@ -65,15 +65,8 @@ class Metrics:
         )  # fmt: skip
         self.tokens = Counter("smartstore_tokens", "Tokens used", ("provider", "kind"), registry=registry)
         self.cost = Counter("smartstore_cost_usd", "Cost in US dollars", ("provider",), registry=registry)
-        self.ungrounded = Counter(
-            "smartstore_ungrounded_sentences", "Sentences that no cited FAQ supports", ("provider",),
-            registry=registry,
-        )  # fmt: skip
-        self.trimmed = Counter(
-            "smartstore_trimmed_prompts", "Prompts that the context window had no room for", ("provider",),
-            registry=registry,
-        )  # fmt: skip
         self.cache_hits = Counter("smartstore_answer_cache_hits", "Answers from the cache", registry=registry)
+        self.faults = FaultMetrics(registry)
         self.servers = ServerMetrics()
         registry.register(self.servers)
         # Finding a labelled child costs more than counting with it.
@@ -119,12 +112,42 @@ class Metrics:
             else:
                 self.steps.labels(step).observe(ms / 1000)
         self.used(event.provider, event.usage)
-        if event.ungrounded:
-            self.ungrounded.labels(event.provider).inc(len(event.ungrounded))
-        if event.trimmed_exchanges or event.trimmed_passages:
-            self.trimmed.labels(event.provider).inc()
+        self.faults.observe(event)
         if event.cached:
             self.cache_hits.inc()
+
+
+class FaultMetrics:
+    """Counts what was wrong with models' answers, and with their prompts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.ungrounded = Counter(
+            "smartstore_ungrounded_sentences", "Sentences that no cited FAQ supports", ("provider",),
+            registry=registry,
+        )  # fmt: skip
+        self.answers = Counter(
+            "smartstore_answer_faults", "What was wrong with models' answers", ("provider", "fault"),
+            registry=registry,
+        )  # fmt: skip
+        self.dropped_citations = Counter(
+            "smartstore_dropped_citations", "Citations of passages that were not given", ("provider",),
+            registry=registry,
+        )  # fmt: skip
+        self.trimmed = Counter(
+            "smartstore_trimmed_prompts", "Prompts that the context window had no room for", ("provider",),
+            registry=registry,
+        )  # fmt: skip
+
+    def observe(self, event: TurnCompleted) -> None:
+        """Counts what a finished turn tells."""
+        if event.ungrounded:
+            self.ungrounded.labels(event.provider).inc(len(event.ungrounded))
+        if event.dropped_citations:
+            self.dropped_citations.labels(event.provider).inc(event.dropped_citations)
+        for fault in event.faults:
+            self.answers.labels(event.provider, fault).inc()
+        if event.trimmed_exchanges or event.trimmed_passages:
+            self.trimmed.labels(event.provider).inc()
 
 
 class ServerMetrics(Collector):

@@ -1,11 +1,12 @@
 """The answers that are always the same, and how one of them is recognised in what a model says.
 
-Knows the sentences and which verdict each stands for; does not know questions, passages or events.
+Knows the sentences and which verdict each stands for; does not know questions or events.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from retrieval.prompt import NOT_FOUND, REFUSAL
@@ -46,14 +47,20 @@ class FixedSentence:
 
     Models put it in quotes, break its lines or cite passages behind it; said in whatever form, it is the
     verdict, and what follows it without a citation of its own is not shown. An ordinary answer is let go
-    with its first letters.
+    with its first letters. The title of a passage with nothing behind it is no answer either: `unsure`.
 
     Attributes:
         verdict: of the sentence, once `flush` has found that it was said; else None.
+        title_only: the answer was one of the titles.
+
+    Args:
+        titles: of the passages that the answer may be of.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, titles: Iterable[str] = ()) -> None:
         self.verdict: ScopeLabel | None = None
+        self.title_only = False
+        self._titles = frozenset(_key(title) for title in titles) - {""}
         self._held: str | None = ""
 
     def feed(self, text: str) -> str:
@@ -62,6 +69,8 @@ class FixedSentence:
             return text
         self._held += text
         if any(_may_be(self._held, sentence) for sentence in _VERDICTS):
+            return ""
+        if any(title.startswith(_key(self._held)) for title in self._titles):
             return ""
         released, self._held = self._held, None
         return released
@@ -73,6 +82,9 @@ class FixedSentence:
             if _key(held).startswith(sentence):
                 self.verdict = verdict
                 return text
+        if _key(held) in self._titles:
+            self.verdict, self.title_only = "unsure", True
+            return UNSURE
         return held
 
 

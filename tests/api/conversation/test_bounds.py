@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.conversation.bounds import AnswerBounds
+from api.conversation.checks.bounds import AnswerBounds
 
 
 def read(pieces: list[str], stop: list[str], most: int | None = None) -> tuple[str, bool]:

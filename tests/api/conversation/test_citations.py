@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.conversation.citations import CitationFilter
+from api.conversation.checks.citations import CitationFilter
 from retrieval.quoting.citations import strip_citations
 
 _PIECES = st.lists(

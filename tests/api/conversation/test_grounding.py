@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.conversation.grounding import GroundingCheck, is_grounded
+from api.conversation.checks.grounding import GroundingCheck, is_grounded
 from retrieval.corpus.faq import Faq, faq_id
 from retrieval.prompt import Passage
 

@@ -15,6 +15,7 @@ from api.conversation.followups import MAX_CHOICES, FollowUps
 from api.conversation.memory import Memory
 from api.evaluation.play import PlayedTurn, play
 from api.events import Delta, Intent, Suggestions, TurnCompleted, TurnEvent, Verdict
+from api.observability.metrics import Metrics
 from api.providers.base import ChatProvider
 from api.providers.choice import Providers
 from api.providers.extractive import Extractive
@@ -169,3 +170,23 @@ async def test_passages_beyond_the_models_window_are_not_cited(searcher: Searche
     assert completed.trimmed_passages >= 1
     assert (completed.verdict, completed.citations, completed.dropped_citations) == ("answered", (1,), 1)
     assert "[4]" not in "".join(e.text for e in events if isinstance(e, Delta))
+
+
+@pytest.mark.parametrize(("cites", "fault"), [(True, "repaired"), (False, "uncited")])
+async def test_what_is_wrong_with_a_models_answer_is_told_and_counted(
+    searcher: Searcher, cites: bool, fault: str
+) -> None:
+    first = searcher.search(QUESTION).hits[0].faq
+    reply = first.answer[:200].rstrip() if cites else "고객센터에 먼저 전화해서 물어보시는 편이 좋겠습니다."
+    metrics = Metrics()
+    async with _model(searcher, reply) as conversation:
+        events = await _events(conversation, QUESTION, "small")
+    [completed] = [event for event in events if isinstance(event, TurnCompleted)]
+    metrics.observe(completed)
+    assert completed.faults == (fault,)
+    assert completed.citations == ((1,) if cites else ())
+    assert completed.verdict == ("answered" if cites else "unsure")
+    shown = "".join(event.text for event in events if isinstance(event, Delta))
+    assert shown == (f"{reply} [1]" if cites else reply)
+    counted = {"provider": "small", "fault": fault}
+    assert metrics.registry.get_sample_value("smartstore_answer_faults_total", counted) == 1

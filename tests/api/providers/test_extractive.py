@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from api.conversation.citations import CitationFilter
+from api.conversation.checks.citations import CitationFilter
 from api.providers.base import Chunk, GenerationOptions, full_answer
 from api.providers.extractive import Extractive
 from retrieval.corpus.faq import Faq

@@ -15,7 +15,7 @@ from retrieval.quoting.citations import CITATION, cited_numbers, strip_citations
 
 # A sentence ends at a line's end, or at a full stop with its citations behind it; `1. ` begins an item.
 _CITED = CITATION.pattern.replace("?P<numbers>", "?:")
-_END = re.compile(rf"\n|(?<![\d.])[.!?](?:{_CITED})*\s+(?=[^\s\[［【])")
+SENTENCE_END = re.compile(rf"\n|(?<![\d.])[.!?](?:{_CITED})*\s+(?=[^\s\[［【])")
 _ITEM = re.compile(r"^\s*(?:\d{1,2}[.)]|[-*·•])\s+")
 _FIGURE = re.compile(
     r"(\d[\d,]*(?:\.\d+)?)\s*(만\s*원|천\s*원|원|%|퍼센트|프로(?!그램|모션|필)|[가-힣]{1,3}|[A-Za-z]{1,2})?"
@@ -49,7 +49,7 @@ class GroundingCheck:
             return text
         self._open += text
         shown, done = "", 0
-        for end in _END.finditer(self._open):
+        for end in SENTENCE_END.finditer(self._open):
             shown += self._checked(self._open[done : end.end()])
             done = end.end()
         self._open = self._open[done:]
