@@ -34,6 +34,7 @@ from retrieval.corpus.expansions import read_expansions
 from retrieval.corpus.faq import Corpus, Faq, read_corpus
 from retrieval.errors import RetrievalError
 from retrieval.prompt import NOT_FOUND, REFUSAL, load_system_prompt
+from retrieval.tokenizer import KoreanTokenizer
 
 Side = Literal["train", "validation"]
 SIDES: tuple[Side, ...] = ("train", "validation")
@@ -42,10 +43,11 @@ _FIXED = (NOT_FOUND, REFUSAL)
 
 @dataclass
 class Dataset:
-    """Examples by side, and how many were left out for which reason."""
+    """Examples by side, what they were made of, and how many were left out for which reason."""
 
     examples: dict[Side, list[Example]]
     split: Split
+    corpus: Corpus
     index: str = ""
     dropped: Counter[str] = field(default_factory=Counter)
     rewritten: dict[str, int] = field(default_factory=dict)
@@ -78,7 +80,7 @@ def build(config: Config) -> Dataset:
         made[side] = _side(makers[side], [faq for faq in corpus.faqs if faq.id in members], split, config)
     lines = _scope_lines(data.scope, seed)
     _add_scope(made, lines, makers, data)
-    dataset = Dataset(made, split, searcher.index.fingerprint)
+    dataset = Dataset(made, split, corpus, searcher.index.fingerprint)
     _deduplicate(dataset)
     _keep_apart(dataset)
     _avoid(dataset, data)
@@ -293,10 +295,15 @@ def main(argv: list[str] | None = None) -> int:
         dataset = build(config)
         card = write(dataset, config, tokenizer=tokenizer)
         if given.history is not None:
-            said = read_feedback(
-                given.history, validation=dataset.split.validation, system=load_system_prompt()
+            told = read_feedback(
+                given.history,
+                faqs=dataset.corpus.by_id,
+                validation=dataset.split.validation,
+                system=load_system_prompt(),
+                tokenizer=KoreanTokenizer(),
             )
-            print(f"from the history: {write_feedback(said, config.data.folder)}, left out: {said.dropped}")
+            kept = write_feedback(told, config.data.folder)
+            print(f"from the history: {kept}, left out: {dict(told.dropped)}")
     except (FinetuneError, RetrievalError) as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1

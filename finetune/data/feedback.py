@@ -1,22 +1,28 @@
 """Training data out of what people said of answers: corrections for SFT, thumbs for KTO, pairs for DPO.
 
-Reads what `smartstore history export --out turns.jsonl` wrote (personal data is masked there). Turns whose
-FAQs are held out for validation are left out. Knows the exported fields; no database.
+Reads what `smartstore history export --out turns.jsonl` wrote (personal data is masked there). Left out are
+turns whose FAQs are held out for validation or are there no longer, and thumbs on fixed answers, which no
+model wrote. Knows the exported fields; no database.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Set
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from finetune.data.overlap import normalise
 from finetune.errors import DataError
+from retrieval.corpus.faq import Faq, faq_id
+from retrieval.prompt import Message, Passage, ground
+from retrieval.quoting.compose import compose
+from retrieval.tokenizer import KoreanTokenizer
 
 Row = dict[str, Any]
+Key = tuple[str, ...]
 
 
 @dataclass
@@ -36,46 +42,71 @@ class Feedback:
     dropped: Counter[str] = field(default_factory=Counter)
 
 
-def read_feedback(path: Path, *, validation: Set[str], system: str) -> Feedback:
-    """Makes the rows.
+def read_feedback(
+    path: Path, *, faqs: Mapping[str, Faq], validation: Set[str], system: str, tokenizer: KoreanTokenizer
+) -> Feedback:
+    """Makes the rows; every prompt holds the passages of its turn, in their order, as at run time.
 
     Args:
-        path: the exported turns.
+        path: the exported turns, newest first.
+        faqs: the corpus, by id.
         validation: ids of FAQs that training must not see.
         system: the system prompt that the model meets at run time.
+        tokenizer: the search's own; it cuts an answer out of a correction.
 
     Raises:
         DataError: the file cannot be read.
     """
     found = Feedback()
-    good: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    bad: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    # The newest word on a question with these passages: others are another question to a model.
+    good, bad = dict[Key, tuple[list[Message], str]](), dict[Key, tuple[list[Message], str]]()
     for row in _rows(path):
-        question, answer = row["standalone"], row["answer"]
-        if {source["faq_id"] for source in row["sources"]} & validation:
+        ids = [source["faq_id"] for source in sorted(row["sources"], key=lambda source: source["n"])]
+        correction = _corrected(row)
+        if {*ids, *([correction.id] if correction else [])} & validation:
             found.dropped["validation"] += 1
-            continue
-        key = normalise(question)
-        if row["correction"]:
-            better = row["correction"]["answer"]
-            found.sft.append({"messages": [*_prompt(system, question), _said(better)], "kind": "correction"})
-            good[key].append((question, better))
-        if row["rating"] in ("up", "down") and answer:
-            label = row["rating"] == "up"
-            found.kto.append(
-                {"prompt": _prompt(system, question), "completion": [_said(answer)], "label": label}
-            )
-            (good if label else bad)[key].append((question, answer))
-        elif not row["correction"]:
+        elif not set(ids) <= faqs.keys():
+            found.dropped["a passage is gone"] += 1
+        elif correction:
+            _add_correction(found, row, [faqs[id] for id in ids], correction, system, tokenizer)
+        elif row["rating"] not in ("up", "down") or not row["answer"]:
             found.dropped["no word on it"] += 1
+        elif not ids:
+            found.dropped["a fixed answer"] += 1
+        else:
+            up = row["rating"] == "up"
+            prompt = ground(row["standalone"], [faqs[id] for id in ids], system=system).messages()
+            found.kto.append({"prompt": prompt, "completion": [_said(row["answer"])], "label": up})
+            key = (normalise(row["standalone"]), *ids)
+            (good if up else bad).setdefault(key, (prompt, row["answer"]))
     for key in good.keys() & bad.keys():
-        # The newest of each: the export is newest first.
-        (question, better), (_, worse) = good[key][0], bad[key][0]
+        (prompt, better), (_, worse) = good[key], bad[key]
         if better != worse:
-            row = {"prompt": _prompt(system, question), "chosen": [_said(better)], "rejected": [_said(worse)]}
-            found.dpo.append(row)
+            found.dpo.append({"prompt": prompt, "chosen": [_said(better)], "rejected": [_said(worse)]})
     found.dpo.sort(key=lambda row: str(row["prompt"]))
     return found
+
+
+def _corrected(row: Row) -> Faq | None:
+    """The FAQ that somebody wrote because of the turn."""
+    if not row["correction"]:
+        return None
+    title, answer = row["correction"]["question"], row["correction"]["answer"]
+    return Faq(faq_id(title), title, answer, (), (), title)
+
+
+def _add_correction(
+    found: Feedback, row: Row, shown: list[Faq], correction: Faq, system: str, tokenizer: KoreanTokenizer
+) -> None:
+    """The answer that the FAQ gives which somebody wrote or mended; the old answer's numbers stay right."""
+    question = row["standalone"]
+    passages = [correction if faq.id == correction.id else faq for faq in shown]
+    passages += [] if correction in passages else [correction]
+    prompt = ground(question, passages, system=system).messages()
+    better = "".join(compose(question, [Passage(passages.index(correction) + 1, correction)], tokenizer))
+    found.sft.append({"messages": [*prompt, _said(better)], "kind": "correction"})
+    if row["answer"] and row["rating"] != "up" and row["answer"] != better:
+        found.dpo.append({"prompt": prompt, "chosen": [_said(better)], "rejected": [_said(row["answer"])]})
 
 
 def write_feedback(found: Feedback, folder: Path) -> dict[str, int]:
@@ -103,9 +134,5 @@ def _rows(path: Path) -> Iterator[Row]:
         ) from exc
 
 
-def _prompt(system: str, question: str) -> list[Row]:
-    return [{"role": "system", "content": system}, {"role": "user", "content": question}]
-
-
-def _said(answer: str) -> Row:
-    return {"role": "assistant", "content": answer}
+def _said(answer: str) -> Message:
+    return Message(role="assistant", content=answer)
