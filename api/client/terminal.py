@@ -1,4 +1,4 @@
-"""A conversation on a terminal: prompts, streams, shows sources and numbered follow-ups.
+"""A conversation on a terminal: prompts, streams answers, shows sources and numbered follow-ups.
 
 Knows how a turn looks to a person; asks through a `ChatClient`.
 """
@@ -12,6 +12,7 @@ import signal
 from rich.console import Console
 
 from api.client.chat_clients import ChatClient, Contact
+from api.client.markdown import MarkdownStream
 from api.errors import ApiError
 from api.events import (
     Delta,
@@ -47,6 +48,8 @@ class Terminal:
         self._sources = Sources(sources=())
         self._turn_id = ""
         self._contact: Contact | None = None
+        # Into a file or a pipe, an answer goes as it is.
+        self._answer = MarkdownStream(console) if console.is_terminal else None
 
     async def converse(self) -> None:
         """Reads and answers lines until the person leaves."""
@@ -115,6 +118,8 @@ class Terminal:
         except ApiError as exc:
             self._console.print(exc.message, style="red", markup=False)
         finally:
+            if self._answer:
+                self._answer.close()
             with contextlib.suppress(NotImplementedError):
                 loop.remove_signal_handler(signal.SIGINT)
         return completed
@@ -142,21 +147,30 @@ class Terminal:
                 show(f"→ {standalone}", style="dim", markup=False)
             case Sources():
                 self._sources = event
+            case Delta(text=text) if self._answer:
+                self._answer.feed(text)
             case Delta(text=text):
                 show(text, end="", markup=False, soft_wrap=True)
             case ProviderSwitched(to=to, reason=reason):
+                if self._answer:
+                    self._answer.close(void=True)
                 show(f"\n({reason}: {to}이(가) 처음부터 다시 답합니다)", style="yellow", markup=False)
             case Suggestions(kind=kind, suggestions=offers):
                 self._offers, self._choosing = offers, kind == "choices"
             case TurnCompleted(citations=cited):
                 self._close(cited)
             case TurnFailed(message=message):
+                if self._answer:
+                    self._answer.close()
                 show(f"\n{message}", style="red", markup=False)
 
     def _close(self, cited: tuple[int, ...]) -> None:
         """The cited sources and the follow-ups, below the answer."""
         show = self._console.print
-        show()
+        if self._answer:
+            self._answer.close()
+        else:
+            show()
         for source in self._sources.sources:
             if source.n in cited:
                 show(f"  [{source.n}] {source.question}", style="dim", markup=False, soft_wrap=True)

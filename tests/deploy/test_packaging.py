@@ -18,7 +18,13 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 OURS = {"api", "retrieval", "serving", "finetune"}
 # Imports whose distribution has another name.
-NAMES = {"grpc": "grpcio", "sklearn": "scikit-learn", "yaml": "pyyaml", "opentelemetry": "opentelemetry-sdk"}
+NAMES = {
+    "grpc": "grpcio",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+    "opentelemetry": "opentelemetry-sdk",
+    "markdown_it": "markdown-it-py",
+}
 
 
 def _name(requirement: str) -> str:

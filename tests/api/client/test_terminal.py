@@ -10,9 +10,10 @@ from rich.console import Console
 from api.client.chat_clients import Contact
 from api.client.terminal import Terminal
 from api.errors import Conflict
-from api.events import TurnCompleted, TurnEvent, TurnStarted, Verdict
+from api.events import Delta, TurnCompleted, TurnEvent, TurnStarted, Verdict
 from api.history.store import Rating
 from api.turns.start import Question
+from tests.api.client.test_markdown import screen_of
 
 NOBODY = Contact()
 
@@ -23,12 +24,15 @@ class Scripted:
     def __init__(self, verdict: Verdict, contact: Contact = NOBODY) -> None:
         self.rated: list[tuple[str, Rating, str]] = []
         self._verdict, self._contact = verdict, contact
+        self.pieces: tuple[str, ...] = ()
 
     async def providers(self) -> list[str]:
         return ["extractive"]
 
     async def ask(self, question: Question) -> AsyncGenerator[TurnEvent]:
         yield TurnStarted(turn_id="t_1", session_id="s_1", provider="extractive", model="faq")
+        for piece in self.pieces:
+            yield Delta(text=piece)
         yield TurnCompleted(answer="", verdict=self._verdict)
 
     async def stop(self, turn_id: str) -> None:
@@ -43,10 +47,11 @@ class Scripted:
         return self._contact
 
 
-async def shown(client: Scripted, *lines: str) -> str:
+async def shown(client: Scripted, *lines: str, tty: bool = False) -> str:
     """What the terminal prints while a person types these lines."""
     screen = io.StringIO()
-    terminal = Terminal(client, Console(file=screen, width=200), provider=None, session_id=None)
+    console = Console(file=screen, width=200, force_terminal=tty)
+    terminal = Terminal(client, console, provider=None, session_id=None)
     for line in lines:
         await terminal.take(line)
     return screen.getvalue()
@@ -68,3 +73,13 @@ async def test_person_is_named_where_nothing_was_found_or_always() -> None:
     assert line not in await shown(Scripted("answered", contact), "정산은?")
     assert line in await shown(Scripted("answered", Contact(contact.text, contact.url, True)), "정산은?")
     assert "문의" not in await shown(Scripted("not_found"), "드론?")
+
+
+async def test_answer_is_laid_out_on_a_terminal_and_left_as_it_is_in_a_pipe() -> None:
+    client = Scripted("answered")
+    client.pieces = ("**정산**은 ", "[1]\n", "- 하나\n")
+    assert "**정산**은 [1]\n- 하나\n" in await shown(client, "정산은?")
+    screen = screen_of(await shown(client, "정산은?", tty=True))
+    assert "정산은 [1]\n" in screen
+    assert "• 하나" in screen
+    assert "**" not in screen
