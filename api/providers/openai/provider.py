@@ -83,7 +83,7 @@ class OpenAICompatible:
 
         Before the first token a server that fails is followed by the others, then by another try. What the
         context window has no room for is left out; where the server finds the rest too long all the same,
-        half of it is tried once.
+        it is fitted to the window that the refusal names, or half of it is tried once.
 
         Raises:
             ProviderTimeout: no first token, or no further one, in time.
@@ -94,7 +94,7 @@ class OpenAICompatible:
         prompt = _masked(prompt) if self._mask else prompt
         deadline = asyncio.get_running_loop().time() + self.endpoint.first_token_timeout_s
         room, model = options.max_tokens or _DEFAULT_MAX_TOKENS, self.served(options.session)
-        fitted, halved = await self._window.fit(prompt, room, model=model), False
+        fitted, refitted, halved = await self._window.fit(prompt, room, model=model), False, False
         attempt, shown, tried = 0, False, set[Server]()
         while True:
             if trimmed := fitted.trimmed_from(prompt):
@@ -116,7 +116,11 @@ class OpenAICompatible:
             except TooLong as exc:
                 if halved:
                     raise
-                fitted, halved = self._window.half(fitted, exc.said), True
+                again = await self._window.fit_after(exc.said, fitted, prompt, model=model)
+                if again and not refitted:
+                    fitted, refitted = again, True
+                else:
+                    fitted, halved = self._window.half(fitted), True
                 tried.clear()
                 continue
             except ProviderError as exc:

@@ -117,7 +117,7 @@ async def test_a_window_of_the_settings_trims_where_the_server_lists_none(server
     assert len(_asked(server)) == 1
 
 
-async def test_an_unknown_window_is_learned_from_the_refusal_and_half_is_tried(server: Upstream) -> None:
+async def test_an_unknown_window_is_learned_from_the_refusal(server: Upstream) -> None:
     server.window, server.lists_window, server.tokenizes = 1800, False, False
     async with provider(server) as small:
         text, lost = await _answered(small, _long())
@@ -128,12 +128,32 @@ async def test_an_unknown_window_is_learned_from_the_refusal_and_half_is_tried(s
     assert len(_asked(server)) == 3
 
 
-async def test_a_refusal_for_length_is_tried_again_only_once(server: Upstream) -> None:
+async def test_a_bound_on_the_answer_beyond_an_unknown_window_costs_no_passage(server: Upstream) -> None:
+    server.window, server.lists_window = 4096, False
+    async with provider(server) as small:
+        chunks = [c async for c in small.stream(_long(), GenerationOptions(max_tokens=5000))]
+    assert not any(chunk.trimmed for chunk in chunks)
+    assert [body["max_tokens"] for body in _asked(server)] == [5000, 2048]
+
+
+async def test_half_is_tried_where_the_settings_name_too_large_a_window_and_nobody_counts(
+    server: Upstream,
+) -> None:
+    asked = _long()
+    server.window, server.tokenizes = count_tokens({"messages": asked.messages()}), False
+    server.says_window = False
+    async with provider(server, context_tokens=100_000) as small:
+        text, lost = await _answered(small, asked)
+    assert (text, lost) == (ANSWER, [Trimmed(exchanges=3, passages=2)])
+    assert len(_asked(server)) == 2
+
+
+async def test_a_refusal_for_length_is_not_tried_again_for_ever(server: Upstream) -> None:
     server.window, server.lists_window, server.tokenizes = 40, False, False
     async with provider(server) as small:
         with pytest.raises(ProviderRejected, match="너무 깁니다"):
             await _answered(small, _long())
-    assert len(_asked(server)) == 2
+    assert len(_asked(server)) == 3
 
 
 async def test_a_server_that_lists_no_window_is_sent_everything(server: Upstream) -> None:

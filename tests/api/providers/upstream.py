@@ -58,6 +58,7 @@ class Upstream:
         reply: makes the answer from the request's body, in place of `pieces`.
         window: the context window in tokens; a longer prompt with its answer gets 400. 0: without end.
         lists_window: the list of models tells it, as vLLM's does.
+        says_window: a refusal tells it.
         tokenizes: has `POST /tokenize`, as vLLM has.
         requests: what was asked, in order.
         open: connections open now.
@@ -75,6 +76,7 @@ class Upstream:
     reply: Callable[[dict[str, Any]], str] | None = None
     window: int = 0
     lists_window: bool = True
+    says_window: bool = True
     tokenizes: bool = True
     port: int = 0
     requests: list[Seen] = field(default_factory=list)
@@ -186,7 +188,12 @@ class _Answer:
 
     def _too_long(self) -> str:
         prompt, window = count_tokens(self._seen.body), self._server.window
-        asked = prompt + self._seen.body.get("max_tokens", 16)
+        answer = self._seen.body.get("max_tokens", 16)
+        if not self._server.says_window and prompt + answer > window:
+            return "Input length exceeds the context length."
+        if answer > window:
+            return f"max_tokens={answer} cannot be greater than max_model_len={window}."
+        asked = prompt + answer
         if asked <= window:
             return ""
         return (
