@@ -85,6 +85,7 @@ def _same_session_again(rows: Sequence[Row]) -> set[str]:
 
 
 def percentile(times: Sequence[float], share: float) -> float:
+    """The time that `share` (0 to 1) of the sorted `times` do not exceed; 0 where there are none."""
     return float(times[min(len(times) - 1, int(len(times) * share))]) if times else 0.0
 
 

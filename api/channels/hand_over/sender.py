@@ -61,13 +61,11 @@ class HandOverSender:
         again_s = waits[delivery.attempt - 1] if delivery.attempt <= len(waits) else None
         await self._deliveries.failed(delivery.id, error, again_s=again_s)
         self._metrics.hand_overs.labels("dead" if again_s is None else "failed").inc()
-        log.log(
-            40 if again_s is None else 30,
-            "hand_over.dead" if again_s is None else "hand_over.failed",
-            hand_over_id=delivery.id,
-            attempt=delivery.attempt,
-            error=error,
-        )
+        facts = {"hand_over_id": delivery.id, "attempt": delivery.attempt, "error": error}
+        if again_s is None:
+            log.error("hand_over.dead", **facts)
+        else:
+            log.warning("hand_over.failed", **facts)
 
     async def _attempt(self, delivery: Delivery) -> str:
         """What went wrong; empty where it was taken."""

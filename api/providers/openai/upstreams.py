@@ -74,6 +74,7 @@ class Lease:
         server: which.
         outcome: how it ended; `answered` is said by who reads the answer, a `ProviderError` says the others.
         began: something of the answer has come.
+        unreached: no connection was made; what was asked cannot run there.
     """
 
     server: Server
