@@ -14,13 +14,16 @@ from api.state.connection import State
 
 _KEPT_S = 7 * 86_400
 _DEAD_S = 30 * 86_400
-# KEYS: due, item. ARGV: id, body, ttl. An item that is there was asked for before.
+# KEYS: due, item, session. ARGV: id, body, ttl, ttl of the session's list.
+# An item that is there was asked for before.
 _PUT = (
     NOW
     + """
 if redis.call('HSETNX', KEYS[2], 'body', ARGV[2]) == 0 then return 0 end
 redis.call('EXPIRE', KEYS[2], ARGV[3])
 redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('SADD', KEYS[3], ARGV[1])
+redis.call('EXPIRE', KEYS[3], ARGV[4])
 return 1
 """
 )
@@ -34,9 +37,11 @@ return due
 """
 )
 # KEYS: due, dead, item. ARGV: id, in how many ms again (-1: never), what went wrong, ttl of the dead.
+# One that was erased while it was being sent stays erased.
 _FAILED = (
     NOW
     + """
+if redis.call('HLEN', KEYS[3]) == 0 or redis.call('HGET', KEYS[3], 'body') == '' then return 0 end
 redis.call('HSET', KEYS[3], 'error', ARGV[3])
 if tonumber(ARGV[2]) >= 0 then
   redis.call('ZADD', KEYS[1], 'XX', now + ARGV[2], ARGV[1])
@@ -59,6 +64,15 @@ redis.call('ZADD', KEYS[1], now, ARGV[1])
 return 1
 """
 )
+# KEYS: due, dead, item. ARGV: id. Its id stays, so that a copy under way is not queued anew.
+_ERASE = """
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+if redis.call('EXISTS', KEYS[3]) == 0 then return 0 end
+redis.call('HSET', KEYS[3], 'body', '')
+redis.call('HDEL', KEYS[3], 'error')
+return 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +92,12 @@ class Deliveries:
         self._due, self._dead = self._key("due"), self._key("dead")
         self._put, self._claim = state.script(_PUT), state.script(_CLAIM)
         self._failed, self._revive = state.script(_FAILED), state.script(_REVIVE)
+        self._erase = state.script(_ERASE)
 
-    async def put(self, id: str, body: str) -> bool:
-        """Queues a hand-over; False where this one was queued before, delivered or not."""
-        return bool(await self._put(keys=[self._due, self._item(id)], args=[id, body, _KEPT_S]))
+    async def put(self, id: str, body: str, *, session_id: str) -> bool:
+        """Queues a session's hand-over; False where this one was queued before, delivered or not."""
+        keys = [self._due, self._item(id), self._session(session_id)]
+        return bool(await self._put(keys=keys, args=[id, body, _KEPT_S, _KEPT_S + _DEAD_S]))
 
     async def claim(self, most: int, *, lease_s: float) -> list[Delivery]:
         """Up to `most` that are due, for this process alone during `lease_s` seconds."""
@@ -108,9 +124,12 @@ class Deliveries:
         keys = [self._due, self._dead, self._item(id)]
         await self._failed(keys=keys, args=[id, delay, error[:300], _DEAD_S])
 
-    async def waiting(self) -> int:
-        """How many wait."""
-        return int(await self._state.call(self._redis.zcard(self._due)))
+    async def erase(self, session_id: str) -> None:
+        """Forgets what a session handed over and nobody took yet, the dead too."""
+        ids: Any = await self._state.call(self._redis.smembers(self._session(session_id)))
+        for id in map(str, ids):
+            await self._erase(keys=[self._due, self._dead, self._item(id)], args=[id])
+        await self._state.call(self._redis.delete(self._session(session_id)))
 
     async def dead(self) -> list[tuple[str, str]]:
         """Id and last error of those that were given up, oldest first."""
@@ -134,6 +153,9 @@ class Deliveries:
 
     def _item(self, id: str) -> str:
         return self._key(f"item:{id}")
+
+    def _session(self, session_id: str) -> str:
+        return self._key(f"session:{session_id}")
 
     def _key(self, part: str) -> str:
         return self._state.key("hand_over", "all", part)

@@ -41,5 +41,5 @@ async def hand_over(
         raise InvalidRequest("넘길 대화가 아직 없습니다.")
     id = hand_over_id(session_id, turns)
     text = hand_over_body(id, session_id, turns, contact=body.contact.strip(), note=body.note.strip())
-    await Deliveries(services.state).put(id, text)
+    await Deliveries(services.state).put(id, text, session_id=session_id)
     return HandOver(hand_over_id=id)

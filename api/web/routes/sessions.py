@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
+from api.channels.hand_over.deliveries import Deliveries
 from api.errors import HistoryUnavailable, NotFound
 from api.services import Services
 from api.turns.saved import SavedTurn
@@ -37,7 +38,7 @@ async def read_session(session_id: str, services: ServicesDep, caller: CallerDep
 
 @router.delete("/{session_id}", status_code=204)
 async def delete_session(session_id: str, services: ServicesDep, caller: CallerDep) -> Response:
-    """Forgets a conversation, in the history too; turns that run in it are stopped."""
+    """Forgets a conversation, its history and its hand-overs; turns that run in it are stopped."""
     try:
         await services.turns.delete_session(session_id, owner=caller.id)
     except NotFound:
@@ -47,6 +48,7 @@ async def delete_session(session_id: str, services: ServicesDep, caller: CallerD
             raise
     if services.outbox is not None:
         await services.outbox.erase(session_id)
+    await Deliveries(services.state).erase(session_id)
     return Response(status_code=204)
 
 

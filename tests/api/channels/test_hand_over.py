@@ -101,12 +101,14 @@ def test_a_conversation_is_handed_over_once_masked_and_signed(data_dir: Path) ->
         assert "110-234-567890" not in hook.attempts[-1][1].decode()
 
 
-def test_what_is_never_taken_is_a_dead_letter_and_can_be_sent_again(data_dir: Path) -> None:
-    def dead(action: str) -> str:
-        command = [*SMARTSTORE, "hand-over", "dead", action]
-        env = environment(data_dir, **settings(hook))
-        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
+def dead(data_dir: Path, hook: Desk, action: str) -> str:
+    """What `smartstore hand-over dead` says."""
+    command = [*SMARTSTORE, "hand-over", "dead", action]
+    env = environment(data_dir, **settings(hook))
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
 
+
+def test_what_is_never_taken_is_a_dead_letter_and_can_be_sent_again(data_dir: Path) -> None:
     with desk() as hook:
         hook.refuses = 3
         with serve(data_dir, **settings(hook)) as server:
@@ -114,10 +116,10 @@ def test_what_is_never_taken_is_a_dead_letter_and_can_be_sent_again(data_dir: Pa
             with server.client() as client:
                 wait_until(lambda: 'hand_overs_total{result="dead"} 1.0' in client.get("/metrics").text)
             assert len(hook.attempts) == 3
-            assert f"{ids[0]}  status 500" in dead("list")
-            assert "1 dead hand-overs queued again" in dead("retry")
+            assert f"{ids[0]}  status 500" in dead(data_dir, hook, "list")
+            assert "1 dead hand-overs queued again" in dead(data_dir, hook, "retry")
             wait_until(lambda: len(hook.attempts) == 4)
-            assert "0 dead hand-overs" in dead("list")
+            assert "0 dead hand-overs" in dead(data_dir, hook, "list")
 
 
 def test_a_killed_server_loses_no_hand_over(data_dir: Path) -> None:
@@ -160,8 +162,8 @@ def test_a_webhook_without_a_good_secret_is_refused(tmp_path: Path, secret: str)
 
 async def test_two_processes_do_not_send_the_same(state: State) -> None:
     first, second = Deliveries(state), Deliveries(state)
-    assert await first.put("h_1", "{}")
-    assert not await second.put("h_1", "{}")
+    assert await first.put("h_1", "{}", session_id="s_1")
+    assert not await second.put("h_1", "{}", session_id="s_1")
     assert [each.id for each in await first.claim(8, lease_s=60)] == ["h_1"]
     assert await second.claim(8, lease_s=60) == []
     await first.failed("h_1", "status 500", again_s=0.0)
@@ -169,4 +171,30 @@ async def test_two_processes_do_not_send_the_same(state: State) -> None:
     assert again.attempt == 2
     await second.done("h_1")
     assert await first.claim(8, lease_s=0) == []
-    assert not await first.put("h_1", "{}"), "what was delivered is not sent again"
+    assert not await first.put("h_1", "{}", session_id="s_1"), "what was delivered is not sent again"
+
+
+async def test_a_session_takes_its_hand_overs_with_it(state: State) -> None:
+    queue = Deliveries(state)
+    for id in ("h_due", "h_sent", "h_dead", "h_other"):
+        await queue.put(id, "{}", session_id="s_other" if id == "h_other" else "s_1")
+    [dead] = [each for each in await queue.claim(8, lease_s=0) if each.id == "h_dead"]
+    await queue.failed(dead.id, "status 500", again_s=None)
+    await queue.erase("s_1")
+    # The one that was being sent all the while fails, and stays erased.
+    await queue.failed("h_sent", "status 500", again_s=0.0)
+    await queue.failed("h_sent", "status 500", again_s=None)
+    assert await queue.dead() == []
+    assert [each.id for each in await queue.claim(8, lease_s=0)] == ["h_other"]
+    assert not await queue.put("h_due", "{}", session_id="s_1")
+
+
+def test_a_deleted_session_leaves_no_dead_letter(data_dir: Path) -> None:
+    with desk() as hook:
+        hook.refuses = 2
+        with serve(data_dir, **settings(hook, "[0.1]")) as server, server.client() as client:
+            session, ids = hand_over(server)
+            wait_until(lambda: ids[0] in dead(data_dir, hook, "list"))
+            assert client.delete(f"/sessions/{session}").status_code == 204
+            assert "0 dead hand-overs" in dead(data_dir, hook, "list")
+            assert "0 dead hand-overs" in dead(data_dir, hook, "retry")
