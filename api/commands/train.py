@@ -165,9 +165,8 @@ def calibrate(
     examples = list(scope_examples(corpus, lines))
     if (queries := settings.path(_QUERIES)).is_file():
         examples += query_examples(corpus, read_expansions(queries))
-    bundled = settings.path(_SAMPLE)
-    if faq is not None and faq.resolve() != bundled.resolve():
-        sample = _corpus(settings, bundled, settings.path(_SAMPLE_EXPANSIONS))
+    sample = _corpus(settings, settings.path(_SAMPLE), settings.path(_SAMPLE_EXPANSIONS))
+    if [one.id for one in sample.faqs] != [one.id for one in corpus.faqs]:
         examples += other_corpus_examples(sample, lines)
     trained = {name: train(examples, portable=name == "portable") for name in ("full", "portable")}
     about = {

@@ -23,10 +23,10 @@ VERDICTS = ("answered", "unsure", "not_found", "off_topic")
 _SCALES = {"retrieval": 0.5, "dense": 10.0, "grams": 5.0}
 _STRENGTH = 0.3
 _INJECTION = 0.4
-_ANSWERED = np.arange(0.05, 0.90, 0.01)
-_ANSWERABLE = np.arange(0.05, 0.95, 0.01)
-_UNSURE = np.arange(0.50, 0.01, -0.01)
-_OFF_TOPIC = np.arange(0.40, 0.99, 0.01)
+_ANSWERED = np.round(np.arange(0.05, 0.90, 0.01), 2)
+_ANSWERABLE = np.round(np.arange(0.05, 0.95, 0.01), 2)
+_UNSURE = np.round(np.arange(0.50, 0.01, -0.01), 2)
+_OFF_TOPIC = np.round(np.arange(0.40, 0.99, 0.01), 2)
 
 Probabilities = NDArray[np.float64]
 
@@ -80,14 +80,16 @@ class Bounds:
     """What the thresholds must keep, as shares of the held-out examples.
 
     Attributes:
-        wrong: most in-scope questions that are answered from another FAQ than theirs.
+        wrong: most questions whose FAQ is known that are answered from another one. Such a line marks one
+            FAQ where two or three answer: 0.135 of them are 0.112 of sellers' own questions, of which at
+            most 0.12 may be; 0.14 are 0.134 (docs/quality.md).
         unanswerable: most unanswerable questions that are answered.
         outside: most off-topic questions and injections that are answered.
         insulted: most in-scope questions that are taken for off-topic ones.
         lost: most in-scope questions that get neither an answer nor choices.
     """
 
-    wrong: float = 0.105
+    wrong: float = 0.135
     unanswerable: float = 0.08
     outside: float = 0.05
     insulted: float = 0.02
@@ -97,25 +99,12 @@ class Bounds:
 def choose_thresholds(examples: Sequence[Example], p: Probabilities, bounds: Bounds = Bounds()) -> Thresholds:
     """The thresholds that answer as much, and then turn away as much, as the bounds allow.
 
-    Those of answers hold on questions whose FAQ is known, those of the rest on written lines: expansions are
-    asked as the corpus asks, and none of them is lost.
+    An answer needs two: of all pairs within the bounds, that which answers most questions whose FAQ is known
+    from that FAQ. The rest hold on written lines: expansions are asked as the corpus asks, none is lost.
     """
     of = _Groups(examples)
     sure = np.array([e.sure for e in examples])
-
-    def answered_share(answered: float, answerable: float, among: NDArray[np.bool_]) -> float:
-        return _share(((sure >= answered) & (p[:, 0] >= answerable))[among])
-
-    answered = _first(
-        _ANSWERED, lambda t: float((sure >= t)[of.wrong].sum()) <= bounds.wrong * of.known.sum()
-    )
-    answerable = _first(
-        _ANSWERABLE,
-        lambda t: (
-            answered_share(answered, t, of.unanswerable) <= bounds.unanswerable
-            and answered_share(answered, t, of.outside) <= bounds.outside
-        ),
-    )
+    answered, answerable = _choose_answers(of, sure, p[:, 0], bounds)
 
     written = p[of.written]
     off_topic = _first(_OFF_TOPIC, lambda t: _share(written[:, 1] + written[:, 3] >= t) <= bounds.insulted)
@@ -127,6 +116,25 @@ def choose_thresholds(examples: Sequence[Example], p: Probabilities, bounds: Bou
 
     unsure = _first(_UNSURE, lambda t: lost(t) <= bounds.lost)
     return Thresholds(answered, answerable, unsure, _INJECTION, off_topic)
+
+
+def _choose_answers(
+    of: _Groups, sure: NDArray[np.float64], in_scope: NDArray[np.float64], bounds: Bounds
+) -> tuple[float, float]:
+    """`answered` and `answerable`; where no pair keeps the bounds, the strictest one."""
+    best, chosen = -1.0, (float(_ANSWERED[-1]), float(_ANSWERABLE[-1]))
+    for answered in _ANSWERED:
+        likely = sure >= answered
+        for answerable in _ANSWERABLE:
+            told = likely & (in_scope >= answerable)
+            if (
+                _share(told[of.wrong]) * of.wrong.sum() <= bounds.wrong * of.known.sum()
+                and _share(told[of.unanswerable]) <= bounds.unanswerable
+                and _share(told[of.outside]) <= bounds.outside
+                and (right := _share(told[of.right])) > best
+            ):
+                best, chosen = right, (float(answered), float(answerable))
+    return chosen
 
 
 def _share(mask: NDArray[np.bool_]) -> float:
@@ -142,6 +150,7 @@ class _Groups:
         rank = np.array([-1 if e.rank is None else e.rank for e in examples])
         self.known = own & (rank >= 0)
         self.wrong = self.known & (rank != 1)
+        self.right = self.known & (rank == 1)
         self.written = (label == "in_scope") & np.array([e.group == "written" for e in examples])
         self.unanswerable = own & (label == "unanswerable")
         self.outside = own & np.isin(label, ("off_topic", "injection"))
