@@ -18,8 +18,8 @@ Intent = Literal["question", "greeting", "thanks", "person"]
 # Why an answer ended, in OpenAI's words; anything but `stop` is not whole.
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
 # What was wrong with a model's answer: `repaired` cited nothing, but its source was sure and was put in;
-# `uncited` cited nothing; `title_only` was no more than a FAQ's title; `repetition` said the same over and
-# over and was cut; `wrong_language` had no Korean in it and was not shown.
+# `uncited` cited nothing; `title_only` was no more than a title, or a question; `repetition` said the same
+# over and over and was cut; `wrong_language` had no Korean in it and was not shown.
 AnswerFault = Literal["repaired", "uncited", "title_only", "repetition", "wrong_language"]
 
 

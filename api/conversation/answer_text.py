@@ -11,9 +11,10 @@ from api.conversation.checks.attribution import source_of
 from api.conversation.checks.bounds import AnswerBounds
 from api.conversation.checks.citations import CitationFilter
 from api.conversation.checks.derailing import KoreanCheck, RepetitionCheck
-from api.conversation.checks.grounding import GroundingCheck
+from api.conversation.checks.grounding import SENTENCE_END, GroundingCheck
 from api.events import AnswerFault, FinishReason, Verdict
 from retrieval.prompt import Passage
+from retrieval.quoting.citations import strip_citations
 from retrieval.scope.fixed_answers import UNSURE, FixedSentence
 
 
@@ -39,7 +40,7 @@ class AnswerText:
     ) -> None:
         self._passages, self._bounds, self._llm, self._drop = tuple(passages), bounds, llm, drop_ungrounded
         self._korean, self._repetition = KoreanCheck(), RepetitionCheck()
-        self._shown = ""
+        self._shown, self._asks = "", False
         self.faults: list[AnswerFault] = []
         self._check()
 
@@ -70,11 +71,13 @@ class AnswerText:
         if self._korean.foreign:
             self.faults.append("wrong_language")
             return UNSURE
-        if self._fixed.title_only:
+        self._asks = not self._fixed.verdict and _is_question(self._shown)
+        if self._fixed.title_only or self._asks:
             self.faults.append("title_only")
         if self._repetition.found:
             self.faults.append("repetition")
-        return rest if self._fixed.verdict or self.cited else rest + self._citation()
+        answers = not (self._fixed.verdict or self._asks)
+        return rest + self._citation() if answers and not self.cited else rest
 
     def _bounded(self, text: str) -> str:
         if self._llm:
@@ -115,7 +118,7 @@ class AnswerText:
     @property
     def verdict(self) -> Verdict:
         """What the whole answer amounts to; one that cites nothing shows nowhere that the FAQ says so."""
-        return self._fixed.verdict or ("answered" if self._citations.cited else "unsure")
+        return self._fixed.verdict or ("answered" if self._citations.cited and not self._asks else "unsure")
 
     def finish(self, said: FinishReason) -> FinishReason:
         """Why it ended: as the provider `said`, unless a bound, or its going round in circles, ended it."""
@@ -126,3 +129,9 @@ class AnswerText:
         if not self._bounds.ended:
             return said
         return "length" if self._bounds.truncated else "stop"
+
+
+def _is_question(answer: str) -> bool:
+    """Whether the whole answer is one question: a title in other words, and nothing after it."""
+    said = strip_citations(answer).strip()
+    return said.endswith(("?", "？")) and SENTENCE_END.search(said) is None

@@ -88,8 +88,19 @@ def test_a_title_is_no_answer(answer: str) -> None:
     assert (text.verdict, text.faults) == ("unsure", ["title_only"])
 
 
-def test_an_answer_may_begin_with_a_title() -> None:
-    answer = f"{_TITLE} 구매자가 냅니다 [1]."
+@pytest.mark.parametrize(
+    "answer", ["[1] [반품] 반품 배송비는 언제 누가 내나요?", "반품 배송비를 누가 언제 내나요?"]
+)
+def test_a_question_is_no_answer(answer: str) -> None:
+    text = _text()
+    assert _read(text, answer) == answer
+    assert (text.verdict, text.faults) == ("unsure", ["title_only"])
+
+
+@pytest.mark.parametrize(
+    "answer", [f"{_TITLE} 구매자가 냅니다 [1].", "구매자가 냅니다 [1]. 더 궁금한 점이 있나요?"]
+)
+def test_an_answer_may_begin_with_a_title_or_end_with_a_question(answer: str) -> None:
     text = _text()
     assert _read(text, answer) == answer
     assert (text.verdict, text.faults) == ("answered", [])
