@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,6 +31,7 @@ from serving.launch.config import load_config
 from serving.launch.container import render
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+TOOLS = ("check-jsonschema", "hadolint", "kubernetes-validate", "kubectl kustomize")
 COMPOSE = ("docker-compose.yml", "docker-compose.gpu.yml")
 BIN = Path(sys.executable).parent
 KEDA = Path(__file__).parent / "schemas" / "keda-scaledobject.json"
@@ -46,12 +47,12 @@ VLLM = {
 _METRIC = re.compile(r"smartstore_[a-z_]+")
 
 
-def check(root: Path = ROOT, *, schemas: bool = True) -> list[str]:
+def check(root: Path = ROOT, *, tools: Collection[str] = TOOLS) -> list[str]:
     """Every fault of the deployment files under `root`, one a line; empty when all is well.
 
-    Without `schemas` the public tools are left out, which take most of the time.
+    The public `tools` take most of the time.
     """
-    faults = [*_schemas(root)] if schemas else []
+    faults = [*_schemas(root, tools)]
     try:
         faults += [*_compose(root), *_kubernetes(root), *_vllm(root), *_observability(root)]
     except (yaml.YAMLError, KeyError, TypeError, OSError, json.JSONDecodeError) as exc:
@@ -59,16 +60,20 @@ def check(root: Path = ROOT, *, schemas: bool = True) -> list[str]:
     return faults
 
 
-def _schemas(root: Path) -> Iterator[str]:
+def _schemas(root: Path, tools: Collection[str]) -> Iterator[str]:
     compose = [str(root / name) for name in COMPOSE]
-    yield from _run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *compose)
-    yield from _run("hadolint", str(root / "configs/docker/Dockerfile"))
     scaled = [path for path in _manifests(root) if path.name == "scaled-objects.yaml"]
     manifests = [str(path) for path in _manifests(root) if path not in scaled]
-    yield from _run("kubernetes-validate", "--strict", "--quiet", *manifests)
-    with TemporaryDirectory() as folder:
-        yield from _run("check-jsonschema", "--schemafile", str(KEDA), *_split(scaled, Path(folder)))
-    yield from _rendered(root)
+    if "check-jsonschema" in tools:
+        yield from _run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *compose)
+        with TemporaryDirectory() as folder:
+            yield from _run("check-jsonschema", "--schemafile", str(KEDA), *_split(scaled, Path(folder)))
+    if "hadolint" in tools:
+        yield from _run("hadolint", str(root / "configs/docker/Dockerfile"))
+    if "kubernetes-validate" in tools:
+        yield from _run("kubernetes-validate", "--strict", "--quiet", *manifests)
+    if "kubectl kustomize" in tools:
+        yield from _rendered(root)
 
 
 def _split(files: Iterable[Path], folder: Path) -> Iterator[str]:

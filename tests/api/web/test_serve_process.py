@@ -14,13 +14,13 @@ import httpx
 import pytest
 
 from api.commands.serve import _import_unwatched, _listen
-from tests.api.live import ROOT, SMARTSTORE, Event, ask, environment, parse, serve, wait_until
+from tests.api.live import ROOT, SMARTSTORE, Event, Live, ask, environment, parse, serve, wait_until
 
 
 def _run(data_dir: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*SMARTSTORE, *arguments], cwd=ROOT, env=environment(data_dir, **settings),
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=100,
     )  # fmt: skip
 
 
@@ -90,19 +90,18 @@ def test_workers_share_port_and_state_and_one_that_dies_is_replaced(data_dir: Pa
         os.kill(min(first), signal.SIGKILL)
         for _ in range(6):
             assert turn("정산은 언제 되나요?", session)[-1].kind == "turn.completed"
-        wait_until(lambda: len(_children(server.pid) - first) == 1, 30)
+        wait_until(lambda: len(_children(server.pid) - first) == 1)
         with httpx.Client(base_url=address, timeout=60) as client:
             assert len(client.get(f"/sessions/{session}").json()["turns"]) == 7
         server.send_signal(signal.SIGTERM)
         assert server.wait(60) == 0
 
 
-def test_commands_work_while_the_server_runs(data_dir: Path) -> None:
-    with serve(data_dir):
-        assert "FAQs" in _run(data_dir, "index", "build").stdout
-        assert "fingerprint" in _run(data_dir, "index", "info").stdout
-        assert "배송비" in _run(data_dir, "search", "배송비 설정").stdout
-        assert "[1]" in _run(data_dir, "chat", "배송비는 어떻게 설정하나요?").stdout
+def test_commands_work_while_the_server_runs(live: Live) -> None:
+    assert "FAQs" in _run(live.data_dir, "index", "build").stdout
+    assert "fingerprint" in _run(live.data_dir, "index", "info").stdout
+    assert "배송비" in _run(live.data_dir, "search", "배송비 설정").stdout
+    assert "[1]" in _run(live.data_dir, "chat", "배송비는 어떻게 설정하나요?").stdout
 
 
 def test_kill_keeps_finished_turns_and_reports_the_cut_one(data_dir: Path) -> None:
@@ -142,26 +141,26 @@ def test_build_of_another_faq_is_not_undone_without_a_word(data_dir: Path, tmp_p
     assert _run(tmp_path, "index", "build").returncode == 0, "the settings named it since: their choice again"
 
 
-def test_default_provider_without_a_key_is_told_at_start_and_in_ready(data_dir: Path) -> None:
+def test_default_provider_without_a_key_is_told_at_start_and_in_ready(
+    data_dir: Path, client: httpx.Client
+) -> None:
     variable = "SMARTSTORE_PROVIDERS__ENDPOINTS__OPENAI__API_KEY"
-    with serve(data_dir, SMARTSTORE_PROVIDERS__DEFAULT="openai") as server, server.client() as client:
-        assert client.get("/ready").json()["warnings"][0].endswith(f"{variable}를 설정해 주세요.")
+    with serve(data_dir, SMARTSTORE_PROVIDERS__DEFAULT="openai") as server, server.client() as told:
+        assert told.get("/ready").json()["warnings"][0].endswith(f"{variable}를 설정해 주세요.")
         assert variable in (data_dir / "serve.log").read_text()
-    with serve(data_dir) as server, server.client() as client:
-        assert client.get("/ready").json()["warnings"] == []
+    assert client.get("/ready").json()["warnings"] == []
 
 
 def test_interrupt_ends_the_server_without_an_error(data_dir: Path) -> None:
     with serve(data_dir) as server:
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(30) == 0
+        assert server.process.wait(60) == 0
 
 
-def test_small_pieces_do_not_wait_for_each_other(data_dir: Path) -> None:
+def test_small_pieces_do_not_wait_for_each_other(live: Live) -> None:
     with _listen("127.0.0.1", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP
-    with serve(data_dir) as server:
-        loaded = (Path("/proc") / str(server.process.pid) / "maps").read_text()
+    loaded = (Path("/proc") / str(live.process.pid) / "maps").read_text()
     assert "uvloop/loop." in loaded
 
 
