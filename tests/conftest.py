@@ -6,6 +6,7 @@ Each test of the state gets its own key prefix on a store that is shared by the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import shutil
@@ -60,7 +61,7 @@ def embedded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_url() -> str:
     """The URL of the Redis server on this machine; skips where there is none."""
-    client = redis.Redis.from_url(LOCAL_REDIS, socket_connect_timeout=1)
+    client = redis.Redis.from_url(LOCAL_REDIS, socket_connect_timeout=20)
     try:
         client.ping()
     except redis.exceptions.RedisError:
@@ -89,7 +90,7 @@ def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         client.close()
         server.terminate()
-        server.wait(10)
+        server.wait(60)
 
 
 @pytest.fixture(params=["embedded", "redis", "cluster"])
@@ -128,14 +129,18 @@ async def remove_keys(state: State) -> None:
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on loopback that nobody listens on.
+
+    Below those that the kernel gives to outgoing connections: one of these could take it before it is used.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
-def wait_until(condition: Any, *, timeout_s: float = 15.0) -> None:
+def wait_until(condition: Any, *, timeout_s: float = 60.0) -> None:
     """Waits for `condition()` to be true; fails the test after `timeout_s` seconds."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -65,7 +65,7 @@ def live(data_dir: Path) -> Iterator[Live]:
 async def broker(prefix: str) -> AsyncIterator[Broker]:
     """Queues of this test alone on the local RabbitMQ; skips where there is none."""
     try:
-        connection = await aio_pika.connect(AMQP, timeout=3)
+        connection = await aio_pika.connect(AMQP, timeout=20)
     except AWAY as exc:
         pytest.skip(f"NOT TESTED against RabbitMQ: none answers at {AMQP} ({exc!r})")
     await connection.close()

@@ -29,11 +29,11 @@ class Live:
     data_dir: Path
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=30)
+        return httpx.Client(base_url=self.url, timeout=60)
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 def environment(data_dir: Path, **settings: str) -> dict[str, str]:
@@ -62,7 +62,7 @@ def serve(data_dir: Path, *options: str, **settings: str) -> Iterator[Live]:
         yield Live(line.rsplit(" ", 1)[-1].strip(), process, data_dir)
     finally:
         process.terminate()
-        process.wait(40)
+        process.wait(60)
         process.stdout.close()
         log.close()
 
@@ -94,8 +94,8 @@ def ask(client: httpx.Client, question: str, **body: Any) -> list[Event]:
     return parse(response.text)
 
 
-def wait_until(condition: Any, seconds: float = 10.0) -> Any:
-    """Polls until `condition()` is truthy and returns it."""
+def wait_until(condition: Any, seconds: float = 60.0) -> Any:
+    """Polls until `condition()` is truthy and returns it; the bound is there to end a hang."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():

@@ -46,7 +46,7 @@ def test_a_server_that_is_told_to_end_closes_what_it_opened(data_dir: Path, tmp_
     shutil.copytree(data_dir / "index", tmp_path / "index")
     with serve(tmp_path) as server:
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(30) == 0
+        assert server.process.wait(60) == 0
     assert "bye bye" in (tmp_path / "state" / "valkey.log").read_text().splitlines()[-1]
 
 

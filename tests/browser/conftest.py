@@ -5,6 +5,7 @@ Knows the page only by its address. Skips, loudly, where Chromium or playwright 
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tarfile
@@ -68,7 +69,7 @@ def new_page(chromium: Browser) -> Iterator[NewPage]:
 
     def open_page(url: str, *, wait_for: str | None = ".example", **options: Any) -> Page:
         context = chromium.new_context(locale="ko-KR", timezone_id="Asia/Seoul", **{**DESKTOP, **options})
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)
         page = context.new_page()
         page.on("request", lambda r: None if r.url.startswith((url, "data:")) else faults.append(r.url))
         page.on("pageerror", lambda error: faults.append(str(error)))
@@ -106,7 +107,10 @@ def axe() -> str:
         with tarfile.open(folder / run.stdout.split()[-1]) as archive:
             source = archive.extractfile("package/axe.min.js")
             assert source is not None
-            script.write_bytes(source.read())
+            # Whole or not there: another part of the tests may look at the same moment.
+            part = script.with_suffix(f".{os.getpid()}")
+            part.write_bytes(source.read())
+            part.replace(script)
     return script.read_text(encoding="utf-8")
 
 
@@ -122,7 +126,7 @@ def finish(page: Page) -> str:
     return page.inner_text(".turn:last-child .body")
 
 
-def until(page: Page, expression: str, *, timeout_s: float = 45) -> None:
+def until(page: Page, expression: str, *, timeout_s: float = 60) -> None:
     """Waits until the expression is true; playwright's own wait needs `eval`, which the page forbids."""
     end = time.monotonic() + timeout_s
     while not page.evaluate(expression):

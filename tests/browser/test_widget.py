@@ -97,7 +97,7 @@ def public(data_dir: Path, shops: tuple[Shop, Shop]) -> Iterator[Live]:
 def page(chromium: Browser, public: Live, shops: tuple[Shop, Shop]) -> Iterator[Page]:
     """The listed shop's page; nothing on it may err or be refused by its policy."""
     context = chromium.new_context(locale="ko-KR", viewport={"width": 1100, "height": 760})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)
     opened, faults = context.new_page(), []
     opened.on("pageerror", lambda error: faults.append(str(error)))
     opened.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)

@@ -45,7 +45,7 @@ def public(data_dir: Path) -> Iterator[Live]:
 
 def visitor(server: Live, address: str, **headers: str) -> httpx.Client:
     """A visitor at an address, behind the proxy."""
-    return httpx.Client(base_url=server.url, headers={"X-Forwarded-For": address, **headers}, timeout=30)
+    return httpx.Client(base_url=server.url, headers={"X-Forwarded-For": address, **headers}, timeout=60)
 
 
 async def test_requests_are_limited_by_address_whatever_headers_say(public: Live) -> None:

@@ -131,7 +131,7 @@ def test_a_killed_server_loses_no_hand_over(data_dir: Path) -> None:
             wait_until(lambda: len(hook.attempts) == 1)
             server.kill()
         with serve(data_dir, **settings(hook, "[3]")):
-            wait_until(lambda: len(hook.attempts) == 2, 30)
+            wait_until(lambda: len(hook.attempts) == 2)
         assert [head["webhook-id"] for head, _ in hook.attempts] == [ids[0]] * 2
 
 

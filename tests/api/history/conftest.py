@@ -52,7 +52,7 @@ class Postgres:
     def stop(self) -> None:
         # At once, with clients or without.
         self.server.send_signal(signal.SIGQUIT)
-        self.server.wait(20)
+        self.server.wait(60)
         self._log.close()
 
     def database(self) -> str:

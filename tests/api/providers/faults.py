@@ -25,6 +25,8 @@ from tests.api.providers.upstream import ANSWER, FAULTS, FIRST, MODEL, PHASES, U
 DOC = ROOT / "docs" / "faults.md"
 QUESTION = "반품 배송비는 누가 내나요?"
 LIMIT_S = 1.0
+# What is not given up stays open for as long as the server lives: longer than any machine is busy.
+FREED_S = 30.0
 MOST_TOKENS = 64
 _WAYS = {
     "slow": f"silent for {LIMIT_S * 3:g} s, then goes on",
@@ -46,8 +48,8 @@ tokens.
 
 Before the first token a switch to the stand-in is silent; after it the client is told, and the
 answer starts again. A 429 that asks for more patience than the first token may take is not tried
-again. *Asked*: requests that the upstream got, in both runs. *Freed*: nothing left open at the
-upstream within a second; when both servers had ended, it counted no open connection at all.
+again. *Asked*: requests that the upstream got, in both runs. *Freed*: nothing was left open at the
+upstream after the turn's end; when both servers had ended, it counted no open connection at all.
 """
 
 
@@ -59,7 +61,7 @@ class Met:
         saw: what the client was shown, in words.
         asked: requests that the upstream got.
         ended_s: from asking to the turn's last event.
-        freed: nothing of it was left open at the upstream within a second.
+        freed: nothing of it was left open at the upstream.
         whole: the final answer is what was shown since the last switch, and of one provider alone.
     """
 
@@ -96,7 +98,7 @@ def stack(server: Upstream, data_dir: Path, *, stand_in: bool, **settings: str) 
 
 def ask(client: httpx.Client, provider: str) -> list[Event]:
     """One turn, followed to its end."""
-    response = client.post("/chat", json={"question": QUESTION, "provider": provider}, timeout=30)
+    response = client.post("/chat", json={"question": QUESTION, "provider": provider}, timeout=60)
     assert response.status_code == 200, response.text
     return parse(response.text)
 
@@ -108,7 +110,7 @@ def meet(server: Upstream, client: httpx.Client, fault: str, phase: str) -> Met:
     events = ask(client, f"{fault}-{phase}")
     ended_s = time.monotonic() - started
     try:
-        wait_until(lambda: server.streaming == 0, 1.0)
+        wait_until(lambda: server.streaming == 0, FREED_S)
         freed = True
     except AssertionError:
         freed = False
@@ -255,7 +257,7 @@ def run(data_dir: Path) -> tuple[list[Met], list[Met], list[tuple[str, str]], li
             steps = measure_breaker(server, live)
         with stack(server, data_dir, stand_in=False) as live:
             alone = measure(server, live)
-        wait_until(lambda: server.open == 0, 5)
+        wait_until(lambda: server.open == 0)
     return aided, alone, steps, stops
 
 

@@ -89,7 +89,7 @@ async def body_of(upstream: Upstream, **options: Any) -> bytes:
         return await response.read_up_to(2**24)
 
 
-async def eventually(true: Callable[[], bool], seconds: float = 1.0) -> None:
+async def eventually(true: Callable[[], bool], seconds: float = 60.0) -> None:
     """Waits until something is so."""
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110

@@ -332,7 +332,7 @@ def upstream_in_thread(**options: Any) -> Iterator[Upstream]:
 
     thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     thread.start()
-    if not ready.wait(10):
+    if not ready.wait(60):
         raise RuntimeError("the upstream server did not start")
     try:
         yield found[0]

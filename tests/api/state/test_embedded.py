@@ -74,7 +74,7 @@ async def test_killed_process_loses_no_finished_turn(tmp_path: Path, valkey_dies
         open_state("embedded://", data_dir=tmp_path) as state,
         process(state, lease_s=1.5) as one,
     ):
-        replay = await asyncio.wait_for(one.events(str(told["cut"]), after=3), 10)
+        replay = await asyncio.wait_for(one.events(str(told["cut"]), after=3), 60)
         assert [number for number, _ in replay] == list(range(4, 4 + len(replay)))
         final = replay[-1][1]
         assert isinstance(final, TurnFailed)

@@ -75,7 +75,7 @@ async def test_redis_restart_under_running_turns_loses_nothing(redis_url: str, t
         ):
             readers = await start_turns(one, other, "", count=8)
             server.terminate()
-            await asyncio.to_thread(server.wait, 10)
+            await asyncio.to_thread(server.wait, 60)
             await asyncio.sleep(1.5)
             server = await asyncio.to_thread(start_redis, port, tmp_path)
             assert set(await asyncio.gather(*readers)) == {"".join(PIECES)}
@@ -86,7 +86,7 @@ async def test_redis_restart_under_running_turns_loses_nothing(redis_url: str, t
             assert len(await stopper) < len("".join(PIECES))
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
 
 
 async def test_stalled_store_fails_fast_and_recovers(tmp_path: Path) -> None:
@@ -98,11 +98,13 @@ async def test_stalled_store_fails_fast_and_recovers(tmp_path: Path) -> None:
             began = time.monotonic()
             outcomes = await asyncio.gather(*(state.ping() for _ in range(40)), return_exceptions=True)
             assert {type(outcome) for outcome in outcomes} == {StateUnavailable}
-            assert time.monotonic() - began < 6
+            # One after another they would take 80 s.
+            assert time.monotonic() - began < 40
             began = time.monotonic()
             with pytest.raises(StateUnavailable) as caught:
                 await state.ping()
-            assert time.monotonic() - began < 0.1
+            # A call that was tried would take two.
+            assert time.monotonic() - began < 1.5
             assert caught.value.retry_after
         finally:
             os.kill(pid, signal.SIGCONT)
@@ -122,17 +124,17 @@ async def test_store_that_is_not_there_is_unavailable_until_it_is(redis_url: str
             await recovered(state)
         finally:
             server.terminate()
-            server.wait(10)
+            server.wait(60)
 
 
 async def recovered(state: State) -> None:
     """Waits until the store answers again."""
-    for _ in range(60):
+    for _ in range(600):
         try:
             return await state.ping()
         except StateUnavailable:
             await asyncio.sleep(0.1)
-    pytest.fail("the state store did not come back within 6 s")
+    pytest.fail("the state store did not come back")
 
 
 def test_breaker_opens_after_failures_and_lets_one_probe_through() -> None:

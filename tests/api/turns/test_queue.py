@@ -31,7 +31,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-async def until(condition: object, seconds: float = 10.0) -> None:
+async def until(condition: object, seconds: float = 60.0) -> None:
     """Waits until the awaited `condition()` is true."""
     async with asyncio.timeout(seconds):
         while not await condition():  # type: ignore[operator]  # noqa: ASYNC110
@@ -91,7 +91,7 @@ async def test_worker_given_back_turns_are_finished_by_another(embedded_state: S
             following = asyncio.create_task(api.events(turn_id))
             await until(lambda: _written(api, turn_id, 3))
         async with worker(embedded_state, broker, quick):
-            events = await asyncio.wait_for(following, 10)
+            events = await asyncio.wait_for(following, 60)
     check_whole(events)
 
 
@@ -167,7 +167,7 @@ async def test_killed_worker_leaves_a_turn_that_another_finishes(
         doomed.send_signal(signal.SIGKILL)
         await doomed.wait()
         async with worker(embedded_state, broker, ScriptedConversation()):
-            events = await asyncio.wait_for(following, 30)
+            events = await asyncio.wait_for(following, 60)
             await until(lambda: _idle(broker))
     check_whole(events)
     assert sum(event.type == "provider.switched" for _, event in events) == 1
@@ -178,7 +178,7 @@ async def test_dead_letters_are_listed_and_put_back(embedded_state: State, broke
         turn_id = await api.ask("")
         async with broker.connection.channel() as channel:
             queue = await channel.get_queue(broker.queue_name("turns"))
-            message = await queue.get(timeout=5)
+            message = await queue.get(timeout=60)
             await message.reject(requeue=False)
         await until(lambda: _dead(broker, 1))
         assert await broker.dead_letters("turns", retry=False) == [turn_id]
@@ -204,7 +204,7 @@ async def test_turn_delivered_too_often_is_dead(embedded_state: State, broker: B
             queue = await channel.get_queue(broker.queue_name("turns"))
             for _ in range(4):
                 await until(lambda: _waiting(broker))
-                message = await queue.get(timeout=5)
+                message = await queue.get(timeout=60)
                 await message.nack(requeue=True)
         await until(lambda: _dead(broker, 1))
         assert await broker.dead_letters("turns", retry=False) == [turn_id]

@@ -110,10 +110,12 @@ def test_running_answers_end_and_new_questions_are_refused(data_dir: Path) -> No
         assert ends == {"sse": "turn.completed", "websocket": "turn.completed"} | dict.fromkeys(
             ("v1", "raw"), "data: [DONE]"
         )
-        server.process.wait(20)
+        server.process.wait(60)
 
 
 def test_answers_that_take_too_long_end_with_a_last_event(data_dir: Path) -> None:
+    written = data_dir / "serve.log"
+    before = written.stat().st_size if written.exists() else 0
     with stack(data_dir, pieces=600, drain_s=0.5) as (server, fake):
         readers = read_all(server)
         wait_until(lambda: fake.streaming == 4)
@@ -122,10 +124,10 @@ def test_answers_that_take_too_long_end_with_a_last_event(data_dir: Path) -> Non
         assert (ends["sse"], ends["websocket"]) == ("error", "error")
         assert '"interrupted"' in ends["v1"]
         assert '"interrupted"' in ends["raw"]
-        server.process.wait(20)
+        server.process.wait(60)
         wait_until(lambda: fake.streaming == 0)
-    log = (data_dir / "serve.log").read_text()
-    assert "Exception in ASGI application" not in log
+    # Servers of other tests have written before this one.
+    assert b"Exception in ASGI application" not in written.read_bytes()[before:]
 
 
 def test_an_idle_socket_does_not_hold_the_end_up(data_dir: Path) -> None:

@@ -49,7 +49,7 @@ def test_reference_is_drawn_under_its_policy(live: Live, path: str, shown: str) 
         )
         page.on("pageerror", lambda error: refused.append(str(error)))
         page.goto(live.url + path)
-        page.wait_for_selector(shown, timeout=20_000)
+        page.wait_for_selector(shown, timeout=60_000)
         browser.close()
     assert foreign == []
     assert refused == []
