@@ -81,8 +81,13 @@ def fake() -> Iterator[Upstream]:
 
 def test_a_model_that_puts_it_in_korean_answers_from_the_faq(data_dir: Path, fake: Upstream) -> None:
     endpoint = {"base_url": fake.url(), "model": MODEL, "third_party": False}
+    settings = {
+        "SMARTSTORE_PROVIDERS__ENDPOINTS": json.dumps({"fake": endpoint}),
+        # On a busy machine, too, the model is waited for.
+        "SMARTSTORE_CONVERSATION__REWRITE_TIMEOUT_S": "30",
+    }
     with (
-        serve(data_dir, SMARTSTORE_PROVIDERS__ENDPOINTS=json.dumps({"fake": endpoint})) as server,
+        serve(data_dir, **settings) as server,
         server.client() as client,
     ):
         events = ask(client, "Can a minor register as a seller?", provider="fake")

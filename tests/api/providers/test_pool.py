@@ -297,10 +297,25 @@ async def test_no_more_connections_than_allowed() -> None:
     async with served(slow) as server, client(server, max_connections=2) as upstream:
         assert await asyncio.gather(*(body_of(upstream) for _ in range(8))) == [b"ok"] * 8
         assert (most, server.connections) == (2, 2)
-        async with client(server, max_connections=1, connect_timeout_s=0.01) as impatient:
-            answers = await asyncio.gather(*(body_of(impatient) for _ in range(2)), return_exceptions=True)
-            assert [type(answer) for answer in answers] == [bytes, ProviderTimeout]
-            assert await body_of(impatient) == b"ok"
+
+
+async def test_who_finds_no_free_connection_in_time_is_told() -> None:
+    asked, free = asyncio.Event(), asyncio.Event()
+
+    async def held(writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await free.wait()
+        writer.write(SHORT)
+
+    async with served(held) as server, client(server, max_connections=1, connect_timeout_s=1.0) as upstream:
+        first = asyncio.create_task(body_of(upstream))
+        await asked.wait()
+        with pytest.raises(ProviderTimeout):
+            await body_of(upstream)
+        free.set()
+        assert await first == b"ok"
+        assert await body_of(upstream) == b"ok"
+        assert server.connections == 1
 
 
 async def test_connections_that_nobody_needs_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
