@@ -11,7 +11,7 @@ const PROPOSALS = {
 export async function gaps(_, params) {
   const days = params.get("days") ?? "7";
   const [report, { providers }] = await Promise.all([get(`insights/gaps?days=${encodeURIComponent(days)}`), get("providers")]);
-  const llm = providers.find((each) => each.name !== "extractive" && each.healthy)?.name;
+  const llm = providers.find((each) => each.llm && each.healthy)?.name;
   const spans = ["1", "7", "30"].map((each) => h("a", { class: "chip", href: `#/gaps?days=${each}`, "aria-current": each === days ? "true" : undefined }, `${each}일`));
   return [
     h("h1", {}, "빈틈"),
