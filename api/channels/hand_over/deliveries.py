@@ -14,6 +14,8 @@ from api.state.connection import State
 
 _KEPT_S = 7 * 86_400
 _DEAD_S = 30 * 86_400
+# A session's list outlives what it names, revived once.
+_LISTED_S = 2 * (_KEPT_S + _DEAD_S)
 # KEYS: due, item, session. ARGV: id, body, ttl, ttl of the session's list.
 # An item that is there was asked for before.
 _PUT = (
@@ -94,10 +96,10 @@ class Deliveries:
         self._failed, self._revive = state.script(_FAILED), state.script(_REVIVE)
         self._erase = state.script(_ERASE)
 
-    async def put(self, id: str, body: str, *, session_id: str) -> bool:
+    async def put(self, id: str, body: str, *, session_id: str, owner: str) -> bool:
         """Queues a session's hand-over; False where this one was queued before, delivered or not."""
-        keys = [self._due, self._item(id), self._session(session_id)]
-        return bool(await self._put(keys=keys, args=[id, body, _KEPT_S, _KEPT_S + _DEAD_S]))
+        keys = [self._due, self._item(id), self._session(session_id, owner)]
+        return bool(await self._put(keys=keys, args=[id, body, _KEPT_S, _LISTED_S]))
 
     async def claim(self, most: int, *, lease_s: float) -> list[Delivery]:
         """Up to `most` that are due, for this process alone during `lease_s` seconds."""
@@ -106,8 +108,8 @@ class Deliveries:
         for id in map(str, ids):
             item = self._item(id)
             body: Any = await self._state.call(self._redis.hget(item, "body"))
-            if body is None:
-                await self._state.call(self._redis.zrem(self._due, id))  # older than what is kept
+            if not body:
+                await self._state.call(self._redis.zrem(self._due, id))  # erased, or older than what is kept
                 continue
             attempt: Any = await self._state.call(self._redis.hincrby(item, "attempts", 1))
             claimed.append(Delivery(id, str(body), int(attempt)))
@@ -124,12 +126,14 @@ class Deliveries:
         keys = [self._due, self._dead, self._item(id)]
         await self._failed(keys=keys, args=[id, delay, error[:300], _DEAD_S])
 
-    async def erase(self, session_id: str) -> None:
-        """Forgets what a session handed over and nobody took yet, the dead too."""
-        ids: Any = await self._state.call(self._redis.smembers(self._session(session_id)))
+    async def erase(self, session_id: str, *, owner: str) -> bool:
+        """Forgets what a session handed over and nobody took, the dead too; False where there was nothing."""
+        session = self._session(session_id, owner)
+        ids: Any = await self._state.call(self._redis.smembers(session))
         for id in map(str, ids):
             await self._erase(keys=[self._due, self._dead, self._item(id)], args=[id])
-        await self._state.call(self._redis.delete(self._session(session_id)))
+        await self._state.call(self._redis.delete(session))
+        return bool(ids)
 
     async def dead(self) -> list[tuple[str, str]]:
         """Id and last error of those that were given up, oldest first."""
@@ -154,8 +158,8 @@ class Deliveries:
     def _item(self, id: str) -> str:
         return self._key(f"item:{id}")
 
-    def _session(self, session_id: str) -> str:
-        return self._key(f"session:{session_id}")
+    def _session(self, session_id: str, owner: str) -> str:
+        return self._key(f"session:{owner}:{session_id}")
 
     def _key(self, part: str) -> str:
         return self._state.key("hand_over", "all", part)

@@ -41,5 +41,12 @@ async def hand_over(
         raise InvalidRequest("넘길 대화가 아직 없습니다.")
     id = hand_over_id(session_id, turns)
     text = hand_over_body(id, session_id, turns, contact=body.contact.strip(), note=body.note.strip())
-    await Deliveries(services.state).put(id, text, session_id=session_id)
+    queue = Deliveries(services.state)
+    await queue.put(id, text, session_id=session_id, owner=caller.id)
+    try:
+        await services.turns.history(session_id, owner=caller.id)
+    except NotFound:
+        # Deleted in the meantime.
+        await queue.erase(session_id, owner=caller.id)
+        raise
     return HandOver(hand_over_id=id)

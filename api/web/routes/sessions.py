@@ -39,16 +39,16 @@ async def read_session(session_id: str, services: ServicesDep, caller: CallerDep
 @router.delete("/{session_id}", status_code=204)
 async def delete_session(session_id: str, services: ServicesDep, caller: CallerDep) -> Response:
     """Forgets a conversation, its history and its hand-overs; turns that run in it are stopped."""
+    handed_over = await Deliveries(services.state).erase(session_id, owner=caller.id)
     try:
         await services.turns.delete_session(session_id, owner=caller.id)
     except NotFound:
-        # The history keeps conversations longer than the state store does.
+        # The history and a dead hand-over are kept longer than the state store keeps conversations.
         history = services.history
-        if history is None or not await history.owns_session(session_id, caller.id):
+        if not handed_over and (history is None or not await history.owns_session(session_id, caller.id)):
             raise
     if services.outbox is not None:
         await services.outbox.erase(session_id)
-    await Deliveries(services.state).erase(session_id)
     return Response(status_code=204)
 
 

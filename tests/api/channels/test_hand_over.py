@@ -162,8 +162,8 @@ def test_a_webhook_without_a_good_secret_is_refused(tmp_path: Path, secret: str)
 
 async def test_two_processes_do_not_send_the_same(state: State) -> None:
     first, second = Deliveries(state), Deliveries(state)
-    assert await first.put("h_1", "{}", session_id="s_1")
-    assert not await second.put("h_1", "{}", session_id="s_1")
+    assert await first.put("h_1", "{}", session_id="s_1", owner="a")
+    assert not await second.put("h_1", "{}", session_id="s_1", owner="a")
     assert [each.id for each in await first.claim(8, lease_s=60)] == ["h_1"]
     assert await second.claim(8, lease_s=60) == []
     await first.failed("h_1", "status 500", again_s=0.0)
@@ -171,22 +171,26 @@ async def test_two_processes_do_not_send_the_same(state: State) -> None:
     assert again.attempt == 2
     await second.done("h_1")
     assert await first.claim(8, lease_s=0) == []
-    assert not await first.put("h_1", "{}", session_id="s_1"), "what was delivered is not sent again"
+    assert not await first.put("h_1", "{}", session_id="s_1", owner="a"), (
+        "what was delivered is not sent again"
+    )
 
 
 async def test_a_session_takes_its_hand_overs_with_it(state: State) -> None:
     queue = Deliveries(state)
     for id in ("h_due", "h_sent", "h_dead", "h_other"):
-        await queue.put(id, "{}", session_id="s_other" if id == "h_other" else "s_1")
+        await queue.put(id, "{}", session_id="s_other" if id == "h_other" else "s_1", owner="a")
     [dead] = [each for each in await queue.claim(8, lease_s=0) if each.id == "h_dead"]
     await queue.failed(dead.id, "status 500", again_s=None)
-    await queue.erase("s_1")
+    assert not await queue.erase("s_1", owner="somebody else")
+    assert await queue.erase("s_1", owner="a")
+    assert not await queue.erase("s_1", owner="a")
     # The one that was being sent all the while fails, and stays erased.
     await queue.failed("h_sent", "status 500", again_s=0.0)
     await queue.failed("h_sent", "status 500", again_s=None)
     assert await queue.dead() == []
     assert [each.id for each in await queue.claim(8, lease_s=0)] == ["h_other"]
-    assert not await queue.put("h_due", "{}", session_id="s_1")
+    assert not await queue.put("h_due", "{}", session_id="s_1", owner="a")
 
 
 def test_a_deleted_session_leaves_no_dead_letter(data_dir: Path) -> None:
