@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 MINORS = "미성년자도 판매 회원 등록이 가능한가요?"
-PIECES = ("**보호자**가 동의하면 ", "가입할 수 있어요. [1]\n", *["- 천천히 씁니다. [1]\n"] * 40)
+PIECES = (
+    "**보호자**가 동의하면 ",
+    "가입할 수 있어요. [1]\n",
+    *[f"- {n}번째를 천천히 씁니다. [1]\n" for n in range(40)],
+)
 MOST_BYTES = 25_000
 
 

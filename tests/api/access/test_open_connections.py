@@ -14,12 +14,12 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.api.access.test_keys_http import MINORS, key, run
 from tests.api.live import Live, parse, serve
-from tests.api.providers.upstream import MODEL, Upstream, upstream_in_thread
+from tests.api.providers.upstream import MODEL, Upstream, numbered, upstream_in_thread
 
 
 @pytest.fixture(scope="module")
 def slow() -> Iterator[Upstream]:
-    with upstream_in_thread(pieces=("정산은 ",) * 600, piece_s=0.05) as server:
+    with upstream_in_thread(pieces=numbered(600), piece_s=0.05) as server:
         yield server
 
 
@@ -111,10 +111,10 @@ def test_a_revoked_key_is_out_of_its_running_stream(closed: Live, path: str) -> 
     with closed.client() as client, client.stream("POST", path, json=body, headers=headers) as response:
         text = ""
         for piece in response.iter_text():
-            if "정산은" in piece and "정산은" not in text:
+            if "조각" in piece and "조각" not in text:
                 revoke(closed, headers)
             text += piece
-    assert 0 < text.count("정산은") < 500
+    assert 0 < text.count("조각") < 500
     if path == "/chat":
         end = parse(text.replace("event: error", "id: 0\nevent: error"))[-1]
         assert (end.kind, end.data["code"]) == ("error", "unauthorized")

@@ -22,7 +22,7 @@ import httpx
 from websockets.sync.client import connect
 
 from tests.api.live import Live, parse, serve, wait_until
-from tests.api.providers.upstream import MODEL, Upstream, upstream_in_thread
+from tests.api.providers.upstream import MODEL, Upstream, numbered, upstream_in_thread
 
 MINORS = "미성년자도 판매 회원 등록이 가능한가요?"
 LAST = ("turn.completed", "error")
@@ -31,7 +31,7 @@ LAST = ("turn.completed", "error")
 @contextmanager
 def stack(data_dir: Path, *, pieces: int, drain_s: float) -> Iterator[tuple[Live, Upstream]]:
     """A server whose provider `slow` gives a piece every tenth of a second."""
-    with upstream_in_thread(pieces=("정산은 ",) * pieces + ("[1]",), piece_s=0.1) as fake:
+    with upstream_in_thread(pieces=numbered(pieces), piece_s=0.1) as fake:
         endpoint = {"base_url": fake.url(), "model": MODEL, "third_party": False}
         settings = {
             "SMARTSTORE_PROVIDERS__ENDPOINTS": json.dumps({"slow": endpoint}),
