@@ -12,9 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 AUTHORIZATION = "ct_key"
-# Both give a webhook up after five seconds, and the settings keep `reply_s` below that; a busy machine is
-# waited for. Kakao's callback URL works once, for a minute.
-RESPONSE_S = 60.0
+# Both give a webhook up after five seconds; Kakao's callback URL works once, for a minute.
+RESPONSE_S = 5.0
 CALLBACK_S = 60.0
 
 

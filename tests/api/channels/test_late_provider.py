@@ -1,4 +1,4 @@
-"""200 questions to an LLM that needs 12 s, every third delivered twice: each answered once, not too late.
+"""200 questions to an LLM that needs 12 s, every third delivered twice: each answered once, in the limits.
 
 Nothing is made shorter than it is on the platforms, so this takes a minute, most of it waiting.
 """
@@ -46,7 +46,7 @@ def late(data_dir: Path, taker: Platform) -> Iterator[Live]:
 
 
 async def deliver(client: httpx.AsyncClient, channel: str, body: dict[str, Any], times: int) -> list[Any]:
-    """What the webhook answers each delivery of one event with."""
+    """What the webhook answers each delivery of one event with, within the platform's five seconds."""
     posts = [client.post(f"/channels/{channel}/{SECRET}", json=body) for _ in range(times)]
     answered = await asyncio.gather(*posts)
     assert all(each.status_code == 200 for each in answered)
