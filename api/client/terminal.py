@@ -157,20 +157,22 @@ class Terminal:
                 show(f"\n({reason}: {to}이(가) 처음부터 다시 답합니다)", style="yellow", markup=False)
             case Suggestions(kind=kind, suggestions=offers):
                 self._offers, self._choosing = offers, kind == "choices"
-            case TurnCompleted(citations=cited):
-                self._close(cited)
+            case TurnCompleted(citations=cited, truncated=truncated, stopped=stopped):
+                self._close(cited, cut=truncated and not stopped)
             case TurnFailed(message=message):
                 if self._answer:
                     self._answer.close()
                 show(f"\n{message}", style="red", markup=False)
 
-    def _close(self, cited: tuple[int, ...]) -> None:
-        """The cited sources and the follow-ups, below the answer."""
+    def _close(self, cited: tuple[int, ...], *, cut: bool) -> None:
+        """That it is cut, the cited sources and the follow-ups, below the answer."""
         show = self._console.print
         if self._answer:
             self._answer.close()
         else:
             show()
+        if cut:
+            show("(끝까지 오지 못하고 끊긴 답변입니다)", style="yellow")
         for source in self._sources.sources:
             if source.n in cited:
                 show(f"  [{source.n}] {source.question}", style="dim", markup=False, soft_wrap=True)

@@ -25,6 +25,7 @@ class Scripted:
         self.rated: list[tuple[str, Rating, str]] = []
         self._verdict, self._contact = verdict, contact
         self.pieces: tuple[str, ...] = ()
+        self.truncated = self.stopped = False
 
     async def providers(self) -> list[str]:
         return ["extractive"]
@@ -33,7 +34,7 @@ class Scripted:
         yield TurnStarted(turn_id="t_1", session_id="s_1", provider="extractive", model="faq")
         for piece in self.pieces:
             yield Delta(text=piece)
-        yield TurnCompleted(answer="", verdict=self._verdict)
+        yield TurnCompleted(answer="", verdict=self._verdict, truncated=self.truncated, stopped=self.stopped)
 
     async def stop(self, turn_id: str) -> None:
         raise AssertionError("nothing runs")
@@ -83,3 +84,12 @@ async def test_answer_is_laid_out_on_a_terminal_and_left_as_it_is_in_a_pipe() ->
     assert "정산은 [1]\n" in screen
     assert "• 하나" in screen
     assert "**" not in screen
+
+
+async def test_a_cut_answer_says_so_and_one_that_was_stopped_does_not() -> None:
+    client = Scripted("answered")
+    assert "끊긴 답변" not in await shown(client, "정산은?")
+    client.truncated = True
+    assert "끊긴 답변" in await shown(client, "정산은?")
+    client.stopped = True
+    assert "끊긴 답변" not in await shown(client, "정산은?")
