@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tests.retrieval.index.index_kit import HashingEmbedder
+from tests.retrieval.json_server import JsonHandler, serving
 
 
 @dataclass
@@ -33,10 +32,8 @@ def embedding_server(behaviour: Behaviour) -> Iterator[str]:
     """Serves 64-dimensional vectors; yields the base URL."""
     embedder = HashingEmbedder()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
+    class Handler(JsonHandler):
+        def do_POST(self) -> None:  # noqa: N802 (the library's name)
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             behaviour.requests.append((body, self.headers["Authorization"]))
             if self.path != "/v1/embeddings":
@@ -47,24 +44,5 @@ def embedding_server(behaviour: Behaviour) -> Iterator[str]:
             data = [{"index": n, "embedding": row.tolist()} for n, row in enumerate(dense)]
             self.reply(200, {}, json.dumps({"object": "list", "data": data[::-1], "model": body["model"]}))
 
-        def reply(self, status: int, headers: dict[str, str], text: str) -> None:
-            raw = text.encode()
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(raw)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(raw)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Handler) as address:
+        yield f"{address}/v1"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.retrieval.json_server import JsonHandler, serving
 
 
 def shared(question: str, text: str) -> float:
@@ -34,43 +34,24 @@ class Behaviour:
 def rerank_server(behaviour: Behaviour) -> Iterator[str]:
     """Serves until the context ends; yields the root URL."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
+    class Handler(JsonHandler):
+        def do_POST(self) -> None:  # noqa: N802 (the library's name)
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             behaviour.requests.append((self.path, body, self.headers["Authorization"]))
             if behaviour.faults:
-                return self.reply(*behaviour.faults.pop(0))
+                status, text = behaviour.faults.pop(0)
+                return self.reply(status, {}, text)
             match self.path, body:
                 case "/v1/rerank", {"query": str(query), "documents": list(texts), "model": str()}:
                     results = ranked(query, texts, "relevance_score")
-                    self.reply(200, json.dumps({"id": "1", "results": results}))
+                    self.reply(200, {}, json.dumps({"id": "1", "results": results}))
                 case "/rerank", {"query": str(query), "texts": list(texts), "truncate": True}:
-                    self.reply(200, json.dumps(ranked(query, texts, "score")))
+                    self.reply(200, {}, json.dumps(ranked(query, texts, "score")))
                 case _:
-                    self.reply(422, "missing field")
+                    self.reply(422, {}, "missing field")
 
-        def reply(self, status: int, text: str) -> None:
-            raw = text.encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Handler) as address:
+        yield address
 
 
 def ranked(question: str, texts: Sequence[str], name: str) -> list[dict[str, Any]]:
