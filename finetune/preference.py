@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import random
 import sys
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from finetune.config import Config, Preference, load_config
 from finetune.data.encoding import prompt_text
 from finetune.errors import FAULTS, ConfigError, DataError
 from finetune.preflight import check, resolve_shape
-from finetune.train import optimisation
+from finetune.train import become_finish, optimisation
 from serving.registry.adapter import check_base, check_modules
 from serving.registry.card import read_card
 
@@ -192,9 +191,7 @@ def main(argv: list[str] | None = None) -> int:
     except FAULTS as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
-    sys.stdout.flush()
-    # As in train.py: only the end of this process surely frees the base.
-    os.execv(sys.executable, [sys.executable, "-m", "finetune.finish", "--config", str(given.config)])
+    become_finish(given.config)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from finetune.base_model import (
     device_memory,
@@ -226,6 +226,13 @@ def make_report(
     }
 
 
+def become_finish(config: Path) -> NoReturn:
+    """This process becomes the one that judges, names and registers the adapter."""
+    sys.stdout.flush()
+    # A trainer is full of cycles: only the end of its process surely frees the base (65 GB of a 32B model).
+    os.execv(sys.executable, [sys.executable, "-m", "finetune.finish", "--config", str(config)])
+
+
 def main(argv: list[str] | None = None) -> int:
     """Trains, then becomes the process that finishes the adapter, where one device holds the whole model."""
     parser = argparse.ArgumentParser(prog="python -m finetune.train", description=__doc__)
@@ -247,9 +254,7 @@ def main(argv: list[str] | None = None) -> int:
     except FAULTS as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
-    sys.stdout.flush()
-    # A trainer is full of cycles: only the end of its process surely frees the base (65 GB of a 32B model).
-    os.execv(sys.executable, [sys.executable, "-m", "finetune.finish", "--config", str(given.config)])
+    become_finish(given.config)
 
 
 if __name__ == "__main__":
