@@ -43,7 +43,8 @@ return due
 _FAILED = (
     NOW
     + """
-if redis.call('HLEN', KEYS[3]) == 0 or redis.call('HGET', KEYS[3], 'body') == '' then return 0 end
+local body = redis.call('HGET', KEYS[3], 'body')
+if not body or body == '' then return 0 end
 redis.call('HSET', KEYS[3], 'error', ARGV[3])
 if tonumber(ARGV[2]) >= 0 then
   redis.call('ZADD', KEYS[1], 'XX', now + ARGV[2], ARGV[1])
