@@ -5,8 +5,10 @@ Knows no settings: whoever mounts `app` passes a `Locate` as Typer's context obj
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -123,13 +125,21 @@ def remove(ctx: typer.Context, name: Name, provider: Provider = "vllm", server: 
 @contextmanager
 def _adapters(locate: Locate, provider: str, urls: list[str] | None, mounted: str = "") -> Iterator[Adapters]:
     """The provider's registry, and its servers."""
-    from serving.adapters import Adapters
-    from serving.vllm_api import Vllm
+    from serving.adapters import open_adapters
 
     served = locate(provider)
-    with ExitStack() as stack:
-        servers = [stack.enter_context(Vllm(url, api_key=served.api_key)) for url in urls or served.base_urls]
-        yield Adapters(served.registry, servers, mounted=mounted)
+    with open_adapters(
+        served.registry, urls or served.base_urls, api_key=served.api_key, mounted=mounted, by=_user()
+    ) as adapters:
+        yield adapters
+
+
+def _user() -> str:
+    """Who runs the command, for the audit trail; a container's user may have no name."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())
 
 
 def _role(name: str, pointer: Pointer) -> str:

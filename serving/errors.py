@@ -1,6 +1,6 @@
 """Errors of the serving package.
 
-    ServingError         from the registry, with its AdapterError, PointerError and ShapeError
+    ServingError         from the registry, with its AdapterError, PointerError, RegistryBusy and ShapeError
     ├── ConfigError      a configuration file cannot be used
     ├── CannotServe      pre-flight: model, memory, disk, port or engine do not allow a start
     ├── CanaryFailed     a loaded adapter does not do what it did when it was trained
@@ -13,9 +13,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from serving.registry.errors import AdapterError, ServingError
+from serving.registry.errors import AdapterError, PointerError, RegistryBusy, ServingError
 
-__all__ = ["AdapterError", "CanaryFailed", "CannotServe", "ConfigError", "ServerFailed", "ServingError"]
+__all__ = [
+    "AdapterError",
+    "CanaryFailed",
+    "CannotServe",
+    "ConfigError",
+    "PointerError",
+    "RegistryBusy",
+    "ServerFailed",
+    "ServingError",
+]
 
 
 class ConfigError(ServingError):

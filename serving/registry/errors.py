@@ -3,6 +3,7 @@
     ServingError
     ├── AdapterError   an adapter is missing, broken or of another base model
     ├── PointerError   the file behind the alias cannot be used
+    ├── RegistryBusy   somebody else moves the alias right now
     └── ShapeError     a config.json describes no known model, or the model lacks a module
 
 Every message names the offending value and the way out.
@@ -25,6 +26,10 @@ class AdapterError(ServingError):
 
 class PointerError(ServingError):
     """The pointer cannot be read, or cannot be moved like this."""
+
+
+class RegistryBusy(ServingError):
+    """Somebody else moves the alias or removes an adapter right now."""
 
 
 class ShapeError(ServingError):

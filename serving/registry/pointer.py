@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from serving.registry.errors import PointerError
+from serving.registry.errors import PointerError, RegistryBusy
 
 FILE = "current.json"
 _KEPT = 10
@@ -76,10 +76,20 @@ class Pointer:
             PointerError: nothing was promoted before.
         """
         if self.candidate:
-            return replace(self, candidate="", share=0.0)
+            return self.ended()
         if not self.earlier:
             raise PointerError("there is nothing to go back to: the alias has never been moved")
         return Pointer(model=self.earlier[-1], earlier=self.earlier[:-1])
+
+    def ended(self) -> Pointer:
+        """Without the trial.
+
+        Raises:
+            PointerError: there is none.
+        """
+        if not self.candidate:
+            raise PointerError("there is no trial to end")
+        return replace(self, candidate="", share=0.0)
 
     def forgetting(self, name: str) -> Pointer:
         """Without `name` among the earlier ones."""
@@ -133,9 +143,16 @@ def write_pointer(registry: Path, pointer: Pointer, *, base: str) -> None:
 
 
 @contextmanager
-def locked(registry: Path) -> Iterator[None]:
-    """One command at a time moves the alias or removes adapters; others wait."""
+def locked(registry: Path, *, wait: bool = True) -> Iterator[None]:
+    """One at a time moves the alias or removes adapters; others wait.
+
+    Raises:
+        RegistryBusy: another one is at it, and `wait` is false.
+    """
     registry.mkdir(parents=True, exist_ok=True)
     with (registry / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as exc:
+            raise RegistryBusy(f"{registry}: somebody else moves the alias right now") from exc
         yield

@@ -5,130 +5,37 @@ The server is a small real HTTP server with vLLM's routes; `make e2e-vllm` does 
 
 from __future__ import annotations
 
-import hashlib
-import json
-import struct
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.providers.model_alias import ModelAlias
-from serving.adapters import Adapters
-from serving.errors import AdapterError, CanaryFailed, ServerFailed, ServingError
+from serving.adapters import Adapters, open_adapters
+from serving.errors import AdapterError, CanaryFailed, RegistryBusy, ServerFailed, ServingError
 from serving.launch.preflight import make_plan
-from serving.registry.adapter import base_fingerprint, check_modules, check_name, read_adapter
-from serving.registry.pointer import FILE, Pointer, read_pointer
+from serving.registry.adapter import check_modules, check_name, read_adapter
+from serving.registry.moves import FILE as MOVES
+from serving.registry.pointer import FILE, Pointer, locked, read_pointer
 from serving.registry.shape import read_shape
 from serving.vllm_api import Vllm
 from tests.serving.broken import halved, misnamed
-
-BASE_ANSWER = "모델이 아무 말이나 합니다."
-REFERENCE = "심사는 영업일로 1~3일 걸립니다. [1]"
-
-
-@dataclass
-class Server:
-    """What the small server has loaded, and how it misbehaves."""
-
-    base: Path
-    loaded: dict[str, str] = field(default_factory=dict)
-    ignores: set[str] = field(default_factory=set)
-    refuses: bool = False
-    url: str = ""
-
-    def answer(self, model: str) -> str:
-        """What a model says: an ignored adapter speaks like the base."""
-        return BASE_ANSWER if model not in self.loaded or model in self.ignores else f"{REFERENCE}"
+from tests.serving.vllm_server import BASE_ANSWER, Server, make_base, publish, running_server
 
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     """A base model's folder with weights of no meaning."""
-    folder = tmp_path / "base"
-    folder.mkdir()
-    sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
-    rest = {"intermediate_size": 16, "vocab_size": 64, "head_dim": 4, "max_position_embeddings": 512}
-    (folder / "config.json").write_text(json.dumps({"model_type": "qwen3"} | sizes | rest))
-    (folder / "model.safetensors").write_bytes(b"weights" * 50)
-    return folder
+    return make_base(tmp_path / "base")
 
 
 @pytest.fixture
 def server(base: Path) -> Iterator[Server]:
     """A running server over that base."""
-    state = Server(base)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            rows: list[dict[str, Any]] = [{"id": "tiny", "root": str(state.base), "parent": None}]
-            rows += [{"id": n, "root": f, "parent": "tiny"} for n, f in state.loaded.items()]
-            self._send(200, {"data": rows})
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            if self.path.endswith("chat/completions"):
-                content = state.answer(body["model"])
-                self._send(200, {"choices": [{"message": {"content": content}}]})
-            elif state.refuses:
-                self._send(404, {"detail": "Not Found"})
-            elif self.path.endswith("unload_lora_adapter"):
-                state.loaded.pop(body["lora_name"])
-                self._send(200, {})
-            else:
-                state.loaded[body["lora_name"]] = body["lora_path"]
-                self._send(200, {})
-
-        def _send(self, status: int, body: dict[str, Any]) -> None:
-            content = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        state.url = f"http://127.0.0.1:{http.server_port}/v1"
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
+    with running_server(base) as state:
         yield state
-        http.shutdown()
-        thread.join()
-
-
-def publish(registry: Path, base: Path, *, day: str = "20261122", rank: int = 4, salt: str = "") -> str:
-    """Writes an adapter as training does; returns its name."""
-    shape, header, at = read_shape(base), {}, 0
-    for layer in range(shape.layers):
-        for module, (inputs, outputs) in shape.linear.items():
-            place = "mlp" if module in ("gate_proj", "up_proj", "down_proj") else "self_attn"
-            for side, size in (("A", [rank, inputs]), ("B", [outputs, rank])):
-                name = f"base_model.model.model.layers.{layer}.{place}.{module}.lora_{side}.weight"
-                end = at + 4 * size[0] * size[1]
-                header[name] = {"dtype": "F32", "shape": size, "data_offsets": [at, end]}
-                at = end
-    told = json.dumps(header).encode()
-    weights = struct.pack("<Q", len(told)) + told + bytes(at)
-    config = json.dumps({"peft_type": "LORA", "r": rank, "salt": salt}).encode()
-    name = f"faq-{day}-{hashlib.sha256(weights + config).hexdigest()[:8]}"
-    folder = registry / name
-    folder.mkdir(parents=True)
-    (folder / "adapter_model.safetensors").write_bytes(weights)
-    (folder / "adapter_config.json").write_bytes(config)
-    messages = [{"role": "user", "content": "심사는 며칠 걸리나요?"}]
-    canary = {"messages": messages, "max_tokens": 32, "reference": REFERENCE, "base": BASE_ANSWER}
-    card = {
-        "name": name, "base_model": str(base), "base_fingerprint": base_fingerprint(base), "rank": rank,
-        "metrics": {}, "canary": canary,
-    }  # fmt: skip
-    (folder / "card.json").write_text(json.dumps(card, ensure_ascii=False), encoding="utf-8")
-    return name
 
 
 @pytest.fixture
@@ -141,7 +48,7 @@ def registry(tmp_path: Path) -> Path:
 def adapters(registry: Path, server: Server) -> Iterator[Adapters]:
     """The registry on that server."""
     with Vllm(server.url) as vllm:
-        yield Adapters(registry, [vllm])
+        yield Adapters(registry, [vllm], by="김운영")
 
 
 def test_promotion_loads_sings_and_moves_the_alias(
@@ -251,6 +158,48 @@ def test_adapter_in_service_cannot_be_removed(adapters: Adapters, registry: Path
     adapters.remove(first)
     assert [each.name for each in adapters.all()] == [second]
     assert adapters.rollback().model == ""
+
+
+def test_every_move_is_in_the_trail_with_who_and_from_what_to_what(
+    adapters: Adapters, registry: Path, base: Path
+) -> None:
+    first, second = publish(registry, base), publish(registry, base, salt="둘째")
+    adapters.promote(first)
+    adapters.promote(second, share=0.25)
+    adapters.end_trial()
+    adapters.rollback()
+    with pytest.raises(ServingError, match="no trial to end"):
+        adapters.end_trial()
+    adapters.remove(second)
+    with (registry / MOVES).open("a") as trail:
+        trail.write('{"half')
+    moves = adapters.moves()
+    assert [(move.action, move.name) for move in reversed(moves)] == [
+        ("promote", first), ("try", second), ("end_trial", second), ("rollback", ""), ("remove", second),
+    ]  # fmt: skip
+    assert {move.by for move in moves} == {"김운영"}
+    assert all(newer.before == older.after for newer, older in pairwise(moves))
+    assert moves[3].after == {"model": first, "candidate": second, "share": 0.25}
+    assert [move.name for move in adapters.moves(limit=1)] == [second]
+
+
+def test_a_trial_ends_without_the_server(registry: Path, base: Path) -> None:
+    with running_server(base) as server, open_adapters(registry, [server.url]) as adapters:
+        adapters.promote(publish(registry, base), share=0.5)
+    with open_adapters(registry, [server.url]) as adapters:
+        assert adapters.servers()[0].error
+        assert adapters.end_trial() == Pointer(base="tiny")
+        assert ModelAlias("faq-current", registry / FILE).resolve() == "tiny"
+
+
+def test_who_must_not_wait_is_told_that_somebody_else_moves_the_alias(
+    registry: Path, server: Server, base: Path
+) -> None:
+    name = publish(registry, base)
+    with open_adapters(registry, [server.url], wait=False) as adapters:
+        with locked(registry), pytest.raises(RegistryBusy):
+            adapters.promote(name)
+        assert adapters.promote(name).model == name
 
 
 def test_launch_loads_what_is_in_service_and_refuses_a_foreign_base(
