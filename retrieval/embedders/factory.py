@@ -34,7 +34,7 @@ def open_embedder(
     match name:
         case "e5-small":
             from retrieval.embedders.adapter import adapted
-            from retrieval.embedders.e5 import E5Small
+            from retrieval.embedders.e5.small import E5Small
 
             return adapted(E5Small())
         case "sentence-transformer":

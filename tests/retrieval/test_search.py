@@ -11,7 +11,7 @@ import pytest
 
 from retrieval.corpus.expansions import read_expansions
 from retrieval.corpus.faq import Corpus, read_corpus
-from retrieval.embedders.e5 import E5Small
+from retrieval.embedders.e5.small import E5Small
 from retrieval.index.base import LEGS
 from retrieval.index.build import build_index
 from retrieval.index.opening import open_index

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from retrieval.embedders.base import Embedder
-from retrieval.embedders.e5 import E5Small
+from retrieval.embedders.e5.small import E5Small
 from retrieval.embedders.factory import open_embedder
 from retrieval.embedders.openai import OpenAIEmbedder
 from retrieval.errors import EmbedderError, UnknownName
