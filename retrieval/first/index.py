@@ -75,7 +75,7 @@ def first_index(
         faq_ids=tuple(view.faq_id for view in views),
         views=tuple(view.view for view in views),
         dense=dense,
-        tokens=tuple(tokenizer.tokens(view.text) for view in views),
+        tokens=tuple(tokenizer.tokens_of([view.text for view in views])),
         sparse=None,
         faqs=corpus.by_id,
     )

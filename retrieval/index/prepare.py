@@ -67,10 +67,10 @@ def prepare(
     by_hash = dict(zip(hashes, views, strict=True))
     tokens = dict(known.tokens)
     missing = [h for h in by_hash if h not in tokens]
-    for done, h in enumerate(missing):
+    for done, found in enumerate(tokenizer.tokens_of([by_hash[h].text for h in missing])):
         if done % _BATCH == 0:
             progress("tokenize", done, len(missing))
-        tokens[h] = tokenizer.tokens(by_hash[h].text)
+        tokens[missing[done]] = found
     progress("tokenize", len(missing), len(missing))
     dense, sparse = dict(known.dense), dict(known.sparse)
     missing = [h for h in by_hash if h not in dense]

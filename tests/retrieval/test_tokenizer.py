@@ -68,3 +68,10 @@ def test_a_question_is_split_in_milliseconds() -> None:
         TOKENIZER.tokens("스마트스토어에서 세금계산서는 어디에서 발급하나요?")
 
     assert (time.process_time() - started) / 50 < 0.02
+
+
+def test_many_texts_have_the_terms_that_each_has_alone() -> None:
+    tokenizer = KoreanTokenizer()
+    texts = [f"{n}번째 상품의 반품 택배비는 안 내나요?" for n in range(2_100)]
+
+    assert list(tokenizer.tokens_of(texts)) == [tokenizer.tokens(text) for text in texts]
