@@ -15,7 +15,8 @@ import numpy as np
 from retrieval.corpus.faq import Corpus
 from retrieval.edits.overlay import Overlay
 from retrieval.embedders.base import Embedder, Embeddings
-from retrieval.index.build import columns, known_rows, note_current, payloads_of, write_build
+from retrieval.index.build import columns, known_rows, note_current, write_build
+from retrieval.index.milvus_schema import check_sizes
 from retrieval.index.milvus_store import MilvusStore
 from retrieval.index.prepare import Known, Prepared, prepare
 from retrieval.index.rows import BuildInfo, IndexRows, ViewText, fingerprint, view_texts
@@ -29,14 +30,13 @@ class Patch:
     Attributes:
         info: the record of the build that results.
         rows: of the FAQs put in.
-        views, prepared, payloads: what the store needs of them.
+        views, prepared: what they are made of.
     """
 
     info: BuildInfo
     rows: IndexRows
     views: tuple[ViewText, ...]
     prepared: Prepared
-    payloads: Mapping[str, str]
 
     def known(self) -> Known:
         """What the next patch need not compute again."""
@@ -77,6 +77,7 @@ def make_patch(
     """
     changed = tuple(faq for faq in corpus.faqs if faq.id in overlay)
     part = Corpus(changed, (), corpus.source, corpus.fingerprint)
+    check_sizes(changed, corpus.source.name)
     views = tuple(view_texts(changed, expansions))
     if views:
         prepared = prepare(views, embedder, tokenizer, known or Known(), _silent)
@@ -84,22 +85,18 @@ def make_patch(
         nothing = Embeddings(np.zeros((0, base.dim), np.float32), () if base.sparse else None)
         prepared = Prepared(nothing, (), 0)
     name = fingerprint(corpus.faqs, expansions, embedder=embedder.name, tokenizer=tokenizer.version)
-    per_faq: dict[tuple[str, str], int] = {}
-    for view in views:
-        per_faq[view.faq_id, view.view] = per_faq.get((view.faq_id, view.view), 0) + 1
     info = replace(
         base,
         fingerprint=name,
         faqs=len(corpus.faqs),
         rows=len(views),
-        rows_per_faq=max([base.rows_per_faq, *per_faq.values()]),
         corpus=corpus.fingerprint,
         created=datetime.now(UTC).isoformat(timespec="microseconds"),
         base=base.fingerprint,
         base_rows=base.rows,
         removed=",".join(overlay),
     )
-    return Patch(info, columns(views, prepared, part), views, prepared, payloads_of(part))
+    return Patch(info, columns(views, prepared, part), views, prepared)
 
 
 def write_patch(patch: Patch, uri: str, *, token: str = "") -> None:
@@ -111,7 +108,8 @@ def write_patch(patch: Patch, uri: str, *, token: str = "") -> None:
     info = patch.info
     with MilvusStore(uri, token=token) as store:
         statistics = store.statistics(info.base)
-        write_build(store, info, patch.views, patch.prepared, patch.payloads, statistics=statistics)
+        hashes = [view.text_hash for view in patch.views]
+        write_build(store, info, patch.rows, hashes, statistics=statistics)
         before = store.current()
         store.activate(info.fingerprint)
         store.prune([info.fingerprint, *([before] if before else [])])

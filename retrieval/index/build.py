@@ -6,26 +6,21 @@ is searched later. The store is open only while it is read and written, not duri
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any
-
-import numpy as np
 
 from retrieval.corpus.faq import Corpus
 from retrieval.embedders.base import Embedder
-from retrieval.errors import CorpusError, IndexMissing, IndexUnavailable
+from retrieval.errors import IndexMissing
 from retrieval.index.bm25 import Bm25Statistics
-from retrieval.index.milvus_schema import MAX_BYTES, collection_name, largest_error, search_params
-from retrieval.index.milvus_store import MilvusStore, failures, local_path
+from retrieval.index.milvus_schema import PACKED, check_sizes, records, to_rows
+from retrieval.index.milvus_store import MilvusStore, local_path
 from retrieval.index.prepare import Known, Prepared, Progress, prepare
-from retrieval.index.rows import SCHEMA, BuildInfo, IndexRows, ViewText, faq_json, fingerprint, view_texts
+from retrieval.index.rows import SCHEMA, BuildInfo, IndexRows, ViewText, fingerprint, view_texts
 from retrieval.index.snapshot import write_current, write_snapshot
 from retrieval.tokenizer import KoreanTokenizer
-
-_SAMPLE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +93,7 @@ def build_index(
     clock = _Clock()
     name = fingerprint(corpus.faqs, expansions, embedder=embedder.name, tokenizer=tokenizer.version)
     views = view_texts(corpus.faqs, expansions)
-    payloads = payloads_of(corpus)
+    check_sizes(corpus.faqs, corpus.source.name)
     with MilvusStore(uri, token=token) as store:
         finished = {info.fingerprint: info for info in store.builds()}
         if name in finished:
@@ -111,13 +106,13 @@ def build_index(
     prepared = prepare(views, embedder, tokenizer, known, progress)
     clock.mark("embed")
     info = _info(name, corpus, views, prepared, (embedder.name, tokenizer.version))
+    rows = columns(views, prepared, corpus)
     with MilvusStore(uri, token=token) as store:
-        write_build(store, info, views, prepared, payloads, progress=progress)
+        write_build(store, info, rows, [view.text_hash for view in views], progress=progress)
         clock.mark("store")
         before = store.current()
         store.activate(name)
         dropped = store.prune([name, *([before] if before else [])])
-    rows = columns(views, prepared, corpus)
     note_current(uri, info, rows)
     clock.mark("activate")
     reused = len(views) - prepared.embedded
@@ -150,17 +145,6 @@ def note_current(uri: str, info: BuildInfo, rows: IndexRows | None = None) -> No
         write_current(path, info)
 
 
-def payloads_of(corpus: Corpus) -> dict[str, str]:
-    """Each FAQ as it is stored. Raises `CorpusError` for one that is too long."""
-    payloads = {faq.id: faq_json(faq) for faq in corpus.faqs}
-    for faq in corpus.faqs:
-        size = len(payloads[faq.id].encode())
-        if size > MAX_BYTES:
-            reason = f"{faq.question!r} takes {size:,} bytes, {MAX_BYTES:,} is the most that can be stored."
-            raise CorpusError(corpus.source, reason, hint="Split its answer.")
-    return payloads
-
-
 def _known(store: MilvusStore, embedder: Embedder, tokenizer: KoreanTokenizer) -> Known:
     try:
         info = store.build()
@@ -175,30 +159,25 @@ def known_rows(
 ) -> Known:
     """What the rows of `builds` hold for these models; the last one is the current build."""
     known, info = Known(), builds[-1]
-    if info.schema != SCHEMA:
+    same = info.embedder == embedder.name, info.tokenizer == tokenizer.version
+    if info.schema != SCHEMA or not any(same):
         return known
-    fields = ["text_hash"]
-    if info.embedder == embedder.name:
-        fields += ["dense", "lexical"] if info.sparse else ["dense"]
-    if info.tokenizer == tokenizer.version:
-        fields.append("tokens")
-    stored = (row for each in builds for row in store.read(each, fields))
-    for row in stored if len(fields) > 1 else ():
-        if "dense" in fields:
-            known.dense[row["text_hash"]] = np.asarray(row["dense"], np.float32)
-        if "lexical" in fields:
-            known.sparse[row["text_hash"]] = dict(row["lexical"])
-        if "tokens" in fields:
-            known.tokens[row["text_hash"]] = tuple(row["tokens"].split())
+    for each in builds:
+        stored = store.read(each, [*PACKED, "hashes"])
+        rows = to_rows(stored, info)
+        for n, text_hash in enumerate(hash for record in stored for hash in record["hashes"].split()):
+            if same[0]:
+                known.dense[text_hash] = rows.dense[n]
+            if same[0] and rows.sparse is not None:
+                known.sparse[text_hash] = rows.sparse[n]
+            if same[1]:
+                known.tokens[text_hash] = rows.tokens[n]
     return known
 
 
 def _info(
     name: str, corpus: Corpus, views: Sequence[ViewText], prepared: Prepared, versions: tuple[str, str]
 ) -> BuildInfo:
-    per_faq: dict[tuple[str, str], int] = {}
-    for view in views:
-        per_faq[view.faq_id, view.view] = per_faq.get((view.faq_id, view.view), 0) + 1
     return BuildInfo(
         fingerprint=name,
         embedder=versions[0],
@@ -208,7 +187,6 @@ def _info(
         faqs=len(corpus.faqs),
         expansions=sum(view.view == "expansion" for view in views),
         rows=len(views),
-        rows_per_faq=max(per_faq.values()),
         source=corpus.source.name,
         corpus=corpus.fingerprint,
         created=datetime.now(UTC).isoformat(timespec="microseconds"),
@@ -218,57 +196,20 @@ def _info(
 def write_build(
     store: MilvusStore,
     info: BuildInfo,
-    views: Sequence[ViewText],
-    prepared: Prepared,
-    payloads: Mapping[str, str],
+    rows: IndexRows,
+    hashes: Sequence[str],
     *,
     progress: Progress = _silent,
     statistics: Bm25Statistics | None = None,
 ) -> None:
-    """Writes the rows and then the record of a build; `statistics` where they are not of its own rows."""
-    progress("store", 0, len(views))
+    """Writes the rows and then the record of a build; `statistics` where they are not of its own rows.
 
-    def rows() -> Iterator[dict[str, Any]]:
-        for n, view in enumerate(views):
-            row = {
-                "id": view.key,
-                "row": n,
-                "faq_id": view.faq_id,
-                "view": view.view,
-                "text_hash": view.text_hash,
-                "payload": payloads[view.faq_id] if view.view == "question" else "",
-                "dense": prepared.vectors.dense[n],
-                "tokens": " ".join(prepared.tokens[n]),
-            }
-            if prepared.vectors.sparse is not None:
-                row["lexical"] = prepared.vectors.sparse[n]
-            yield row
-
-    store.create(info.fingerprint, info.dim, rows=len(views), sparse=info.sparse)
-    store.insert(info.fingerprint, rows())
-    _check(store, info, views, prepared)
-    store.finish(info, statistics or Bm25Statistics.of(prepared.tokens))
-    progress("store", len(views), len(views))
-
-
-def _check(store: MilvusStore, info: BuildInfo, views: Sequence[ViewText], prepared: Prepared) -> None:
-    found = store.count(info.fingerprint)
-    if found != info.rows:
-        raise IndexUnavailable(store.uri, f"holds {found} rows of {info.rows} written; build it again")
-    step = max(1, len(views) // _SAMPLE)
-    dense = prepared.vectors.dense
-    error = largest_error(info.rows)
-    with failures(store.uri):
-        for n in range(0, len(views), step):
-            hits = store.client.search(
-                collection_name(info.fingerprint),
-                [dense[n].tolist()],
-                anns_field="dense",
-                limit=1,
-                search_params=search_params(info.rows, 1),
-            )
-            if not hits[0] or abs(hits[0][0]["distance"] - float(dense[n] @ dense[n])) > error:
-                raise IndexUnavailable(store.uri, f"does not find row {views[n].key}; build it again")
+    `hashes` are those of the rows' texts.
+    """
+    progress("store", 0, len(hashes))
+    store.write(info, records(rows, hashes, source=info.source))
+    store.finish(info, statistics or Bm25Statistics.of(rows.tokens))
+    progress("store", len(hashes), len(hashes))
 
 
 def columns(views: Sequence[ViewText], prepared: Prepared, corpus: Corpus) -> IndexRows:

@@ -7,12 +7,10 @@ what an interrupted build leaves behind is never served, and the next build drop
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +24,10 @@ from retrieval.index.rows import BuildInfo
 from retrieval.offers.known import Offers
 
 _INSERT = 500
-_READ = 2_000
+_READ = 1_000
+_SAMPLE = 20
+# An index of a million FAQs takes minutes to make and to load.
+_INDEXING_S = 3_600.0
 _PIECE_CHARS = 16_000
 _POLL_S = 0.1
 
@@ -163,7 +164,7 @@ class MilvusStore:
             self.client.load_collection(schema.BUILDS)
             rows = self._query(schema.BUILDS, 'kind == "info"', ["payload"])
             present = set(self.client.list_collections())
-        infos = (BuildInfo(**json.loads(row["payload"])) for row in rows)
+        infos = (BuildInfo.from_json(row["payload"]) for row in rows)
         kept = [
             info
             for info in infos
@@ -184,40 +185,48 @@ class MilvusStore:
                 return info
         raise IndexMissing(self.uri)
 
-    def create(self, fingerprint: str, dim: int, *, rows: int, sparse: bool) -> None:
-        """Creates the collection of a build of so many rows; drops what an interrupted one left."""
-        name = schema.collection_name(fingerprint)
+    def write(self, info: BuildInfo, records: Iterable[dict[str, Any]]) -> None:
+        """Creates the collection of a build out of `milvus_schema.records`, durable and ready to be searched.
+
+        Drops what an interrupted build left. The indexes are made once, when all is there.
+
+        Raises:
+            IndexUnavailable: Milvus failed, or does not find what was put into it.
+        """
+        name, count = schema.collection_name(info.fingerprint), 0
+        sample: list[dict[str, Any]] = []
         with failures(self.uri):
             self.client.drop_collection(name)
-            self.client.create_collection(
-                name,
-                schema=schema.rows_schema(dim, sparse=sparse),
-                index_params=schema.rows_index(rows, sparse=sparse),
-                consistency_level="Strong",
-            )
-
-    def insert(self, fingerprint: str, rows: Iterable[dict[str, Any]]) -> None:
-        """Adds rows with the fields of `milvus_schema.rows_schema`, then makes them durable."""
-        name = schema.collection_name(fingerprint)
-        with failures(self.uri):
-            source = iter(rows)
+            layout = schema.faqs_schema(info.dim, sparse=info.sparse)
+            self.client.create_collection(name, schema=layout, consistency_level="Strong")
+            source = iter(records)
             while batch := list(islice(source, _INSERT)):
                 self.client.insert(name, batch)
-            self.client.flush(name)
-            self.client.load_collection(name)
+                count += len(batch)
+                sample += batch[:: max(1, len(batch) // _SAMPLE)]
+                sample = sample[:: 1 + len(sample) // (2 * _SAMPLE)]
+            self.client.flush(name, timeout=_INDEXING_S)
+            indexes = schema.faqs_index(count, sparse=info.sparse)
+            self.client.create_index(name, indexes, timeout=_INDEXING_S)
+            self.client.load_collection(name, timeout=_INDEXING_S)
+        self._check(name, count, sample)
 
-    def count(self, fingerprint: str) -> int:
-        """Number of rows a build holds."""
+    def _check(self, name: str, count: int, sample: Sequence[dict[str, Any]]) -> None:
         with failures(self.uri):
-            found = self.client.query(
-                schema.collection_name(fingerprint), "", ["count(*)"], consistency_level="Strong"
-            )
-        return int(found[0]["count(*)"])
+            found = self.client.query(name, "", ["count(*)"], consistency_level="Strong")[0]["count(*)"]
+            if int(found) != count:
+                raise IndexUnavailable(self.uri, f"holds {found} FAQs of {count} written; build it again")
+            depth, error = schema.search_params(count, 1), schema.largest_error(count)
+            for record in sample:
+                centre = record["dense"]
+                hits = self.client.search(name, [centre], anns_field="dense", limit=1, search_params=depth)
+                if not hits[0] or abs(hits[0][0]["distance"] - float(centre @ centre)) > error:
+                    raise IndexUnavailable(self.uri, f"does not find {record['id']}; build it again")
 
     def finish(self, info: BuildInfo, statistics: Bm25Statistics) -> None:
         """Writes the record of a build: from now on it may be served."""
         records = _records(info.fingerprint, "terms", statistics.to_json())
-        records.append(_record(info.fingerprint, "info", 0, json.dumps(asdict(info), ensure_ascii=False)))
+        records.append(_record(info.fingerprint, "info", 0, info.to_json()))
         with failures(self.uri):
             if not self.client.has_collection(schema.BUILDS):
                 self.client.create_collection(
@@ -293,15 +302,18 @@ class MilvusStore:
         return dropped
 
     def read(self, info: BuildInfo, fields: Sequence[str]) -> list[dict[str, Any]]:
-        """Reads every row of a build, page by page: a server bounds what one reply may hold."""
+        """Reads every record of a build, page by page: a server bounds what one reply may hold."""
         name = schema.collection_name(info.fingerprint)
-        rows: list[dict[str, Any]] = []
+        found: list[dict[str, Any]] = []
         with failures(self.uri):
             self.client.load_collection(name)
-            for start in range(0, info.rows, _READ):
-                expr = f"row >= {start} and row < {start + _READ}"
-                rows.extend(self._query(name, expr, fields))
-        return rows
+            while True:
+                start = len(found)
+                expr = f"number >= {start} and number < {start + _READ}"
+                page = self._query(name, expr, fields)
+                found += page
+                if len(page) < _READ:
+                    return found
 
     def _query(self, collection: str, expr: str, fields: Sequence[str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.client.query(

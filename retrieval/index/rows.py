@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from retrieval.embedders.base import Embeddings
 from retrieval.errors import IndexMismatch
 from retrieval.index.base import View
 
-SCHEMA = 2
+SCHEMA = 3
 ANSWER_CHARS = 200
 
 
@@ -150,7 +150,6 @@ class BuildInfo:
         dim: size of the dense vectors.
         sparse: whether learned lexical weights take the place of BM25.
         faqs, expansions, rows: how many.
-        rows_per_faq: the most rows one FAQ has in one view.
         source: name of the corpus file.
         corpus: the corpus' own fingerprint.
         created: ISO 8601, UTC.
@@ -168,7 +167,6 @@ class BuildInfo:
     faqs: int
     expansions: int
     rows: int
-    rows_per_faq: int
     source: str
     corpus: str
     created: str
@@ -176,6 +174,16 @@ class BuildInfo:
     base: str = ""
     base_rows: int = 0
     removed: str = ""
+
+    def to_json(self) -> str:
+        """The record as JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> BuildInfo:
+        """The inverse; what another version of the layout adds is left out."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in json.loads(text).items() if name in known})
 
     @property
     def removed_ids(self) -> frozenset[str]:

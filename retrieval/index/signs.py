@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.corpus.faq import Faq
-from retrieval.index.base import IndexQuery, Sign
+from retrieval.index.base import IndexQuery, Sign, View
 from retrieval.index.bm25 import Bm25Statistics, Postings
 from retrieval.index.rows import IndexRows
 
@@ -44,7 +44,7 @@ class SignReader:
         titles = [[row for row in of if rows.views[row] == "question"] for of in members]
         self._statistics, self._sparse = statistics, rows.sparse is not None
         self._together: Postings[Any] = Postings(_together(rows, members, statistics, only))
-        self._centres = blocks(_centres(rows, members))
+        self._centres = blocks(centres(rows.views, rows.dense, members))
         self._all = Postings(_present(rows, members, statistics, only))
         title_terms = list(_present(rows, titles, statistics))
         self._titles = Postings(title_terms)
@@ -110,14 +110,14 @@ def _together(
             yield learned
 
 
-def _centres(rows: IndexRows, members: Sequence[Sequence[int]]) -> Floats:
+def centres(views: Sequence[View], dense: Floats, members: Sequence[Sequence[int]]) -> Floats:
     """`(faqs, dim)`: the weighted mean of each FAQ's vectors, L2-normalised."""
-    shares = np.array([_CENTRE_SHARE[view] for view in rows.views], np.float32)
-    centres = np.zeros((len(members), rows.dense.shape[1]), np.float32)
+    shares = np.array([_CENTRE_SHARE[view] for view in views], np.float32)
+    sums = np.zeros((len(members), dense.shape[1]), np.float32)
     for n, of in enumerate(members):
-        centres[n] = shares[of] @ rows.dense[of]
-    lengths = np.linalg.norm(centres, axis=1, keepdims=True)
-    result: Floats = centres / np.maximum(lengths, np.float32(1e-9))
+        sums[n] = shares[of] @ dense[of]
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    result: Floats = sums / np.maximum(lengths, np.float32(1e-9))
     return result
 
 

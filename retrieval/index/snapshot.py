@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 from zipfile import BadZipFile
@@ -25,15 +24,15 @@ from retrieval.offers.known import Offers
 def read_current(path: Path) -> BuildInfo | None:
     """The build that is current by the file beside `path`; None where there is none or it is unreadable."""
     try:
-        return BuildInfo(**json.loads(_current_file(path).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return BuildInfo.from_json(_current_file(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
 
 
 def write_current(path: Path, info: BuildInfo) -> None:
     """Replaces that file in one step; what lies here of other builds than it and its base is deleted."""
     with _replacing(_current_file(path)) as file:
-        file.write(json.dumps(asdict(info), ensure_ascii=False).encode())
+        file.write(info.to_json().encode())
     builds = (info.fingerprint, info.base)
     kept = {file(path, build) for build in builds for file in (_snapshot_file, _offers_file)}
     for pattern in ("*.npz", "*.offers.json"):

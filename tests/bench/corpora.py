@@ -3,7 +3,8 @@
 A copy of a FAQ speaks of something else: up to three of its title's rarest words are exchanged for words of
 other titles, or for new names, and its numbers for others, the same way in all its rows. Its vectors move by
 the difference of two other FAQs' titles, which keeps them among real ones, and a little each for itself.
-Nothing is embedded or split into words.
+Nothing is embedded or split into words. Each copy is made from its number alone, so that a corpus larger than
+memory is made, and made again, a part at a time.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from sys import intern
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,31 +43,11 @@ class _Source:
     words: tuple[str, ...]
 
 
-def grow(base: IndexRows, faqs: int, *, seed: int = 7) -> IndexRows:
-    """The base with as many copies of its FAQs as make `faqs` of them."""
-    source, random = _source(base), np.random.default_rng(seed)
-    copies = [(id, n // len(source.ids)) for n in range(faqs) for id in [source.ids[n % len(source.ids)]]]
-    count = sum(len(source.members[id]) for id, _ in copies)
-    dense = np.empty((count, base.dense.shape[1]), np.float32)
-    keys: list[str] = []
-    owners: list[str] = []
-    tokens: list[tuple[str, ...]] = []
-    views = []
-    whole: dict[str, Faq] = {}
-    for id, copy in copies:
-        rows = list(source.members[id])
-        start = len(keys)
-        faq, words = base.faqs[id], [base.tokens[row] for row in rows]
-        dense[start : start + len(rows)] = base.dense[rows]
-        if copy:
-            faq, words = _exchanged(source, id, words, random)
-            dense[start : start + len(rows)] = _moved(source, rows, random)
-        keys += [f"{faq.id}:{base.keys[row].partition(':')[2]}" for row in rows]
-        owners += [faq.id] * len(rows)
-        views += [base.views[row] for row in rows]
-        tokens += words
-        whole[faq.id] = faq
-    return IndexRows(tuple(keys), tuple(owners), tuple(views), dense, tuple(tokens), None, whole)
+def grown(base: IndexRows, faqs: int, *, part: int, seed: int = 7) -> Iterator[IndexRows]:
+    """The base with as many copies of its FAQs as make `faqs` of them, `part` FAQs at a time."""
+    source = _source(base)
+    for start in range(0, faqs, part):
+        yield _part(source, range(start, min(start + part, faqs)), seed)
 
 
 def queries(rows: IndexRows, count: int, *, seed: int = 11) -> Iterator[tuple[str, IndexQuery]]:
@@ -78,6 +60,32 @@ def queries(rows: IndexRows, count: int, *, seed: int = 11) -> Iterator[tuple[st
             words.pop(int(random.integers(len(words))))
         vector = _unit(rows.dense[n] + _ALONE * _unit(random.standard_normal(rows.dense.shape[1])))
         yield rows.faq_ids[n], IndexQuery(" ".join(words), vector.astype(np.float32), tuple(words))
+
+
+def _part(source: _Source, numbers: range, seed: int) -> IndexRows:
+    """The FAQs of these numbers: the first ones are the base's own."""
+    base = source.rows
+    copies = [source.ids[n % len(source.ids)] for n in numbers]
+    dense = np.empty((sum(len(source.members[id]) for id in copies), base.dense.shape[1]), np.float32)
+    keys: list[str] = []
+    owners: list[str] = []
+    tokens: list[tuple[str, ...]] = []
+    views = []
+    whole: dict[str, Faq] = {}
+    for n, id in zip(numbers, copies, strict=True):
+        rows, start = list(source.members[id]), len(keys)
+        faq, words = base.faqs[id], [base.tokens[row] for row in rows]
+        dense[start : start + len(rows)] = base.dense[rows]
+        if n >= len(source.ids):
+            random = np.random.default_rng((seed, n))
+            faq, words = _exchanged(source, id, words, random)
+            dense[start : start + len(rows)] = _moved(source, rows, random)
+        keys += [f"{faq.id}:{base.keys[row].partition(':')[2]}" for row in rows]
+        owners += [faq.id] * len(rows)
+        views += [base.views[row] for row in rows]
+        tokens += words
+        whole[faq.id] = faq
+    return IndexRows(tuple(keys), tuple(owners), tuple(views), dense, tuple(tokens), None, whole)
 
 
 def _source(base: IndexRows) -> _Source:
@@ -118,7 +126,9 @@ def _exchanged(
     copy = replace(
         faq, id=name, question=said(faq.question), answer=said(faq.answer), title=said(faq.title), related=()
     )
-    return copy, [tuple(exchange.get(w, w).translate(numbers) for w in row) for row in words]
+    # Equal words are one string: a large corpus holds tens of millions of them.
+    spoken = {word: intern(exchange.get(word, word).translate(numbers)) for row in words for word in row}
+    return copy, [tuple(spoken[word] for word in row) for row in words]
 
 
 def _other(source: _Source, random: np.random.Generator) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from retrieval.corpus.faq import Corpus, Faq, faq_id
 from retrieval.embedders.base import Embeddings
+from retrieval.embedders.remembered import decoded, encoded
 from retrieval.errors import EmbedderError
 from retrieval.index.memory import MemoryIndex
 from retrieval.index.prepare import Known, prepare
@@ -46,7 +47,8 @@ class HashingEmbedder:
         for row, counts in enumerate(pairs):
             for code, count in counts.items():
                 dense[row, code % self.dim] += count
-        dense /= np.linalg.norm(dense, axis=1, keepdims=True)
+        # As embedded texts are remembered, and stored: 8 bits a number.
+        dense = decoded(encoded(dense))
         sparse = tuple({code % 9973: float(n) for code, n in counts.items()} for counts in pairs)
         return Embeddings(dense, sparse if self.sparse else None)
 

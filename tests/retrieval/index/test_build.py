@@ -13,6 +13,7 @@ from retrieval.errors import CorpusError, EmbedderError, IndexMismatch, IndexMis
 from retrieval.index.build import build_index, rollback
 from retrieval.index.milvus_store import MilvusStore
 from retrieval.index.opening import current_fingerprint, index_info, open_index
+from retrieval.index.rows import BuildInfo
 from retrieval.tokenizer import KoreanTokenizer
 from tests.retrieval.index.index_kit import ASKED, SHOP, HashingEmbedder, corpus, faq
 
@@ -162,6 +163,18 @@ def test_build_killed_while_it_stores_leaves_the_old_one_in_service(uri: str) ->
 def test_build_refuses_a_faq_that_cannot_be_stored(uri: str) -> None:
     with pytest.raises(CorpusError, match="65,535"):
         build(uri, (faq("긴 답변이 있나요?", "가" * 30_000),))
+    many = {SHOP[0].id: [f"{n}번째로 묻는 말" for n in range(800)]}
+    with pytest.raises(CorpusError, match="vectors take 68,"):
+        build(uri, expansions=many)
+
+
+def test_a_record_of_another_layout_is_read_and_refused(uri: str) -> None:
+    info = build(uri).info
+    other = BuildInfo.from_json(info.to_json().replace('"schema": 3', '"schema": 2, "rows_per_faq": 9'))
+
+    assert other == replace(info, schema=2)
+    with pytest.raises(IndexMismatch, match="layout 2"):
+        other.check(uri, embedder=info.embedder, tokenizer=info.tokenizer)
 
 
 def test_build_takes_texts_without_any_word(uri: str) -> None:
