@@ -51,7 +51,10 @@ class E5Small:
         cores = workers or os.cpu_count() or 1
         self._pieces, self._most = file.pieces, file.shape.positions
         self._encoder = Encoder(file)
-        self._together = Together[list[int], Floats](self._rows, at_once=cores, most=_SHORT_AT_ONCE)
+        # The other cores are left to whatever else a question needs: passes grow, and cost less each.
+        self._together = Together[list[int], Floats](
+            self._rows, at_once=max(cores // 2, 1), most=_SHORT_AT_ONCE
+        )
         self._pool = ThreadPoolExecutor(cores, thread_name_prefix="e5")
 
     def embed_queries(self, texts: Sequence[str]) -> Embeddings:
