@@ -39,6 +39,7 @@ _ALIKE_S = 20
 _CONNECT_AGAIN_S = (0.5, 2.0)
 # What a user sends to rate the last answer, as the buttons below it say.
 RATINGS: dict[str, Rating] = {"도움이 됐어요": "up", "아쉬워요": "down"}
+_CUT = "\n\n(끝까지 오지 못하고 끊긴 답변입니다.)"
 _CITATION = re.compile(r"\s*\[\d{1,3}\]")
 _MARKS = re.compile(r"\*\*|__|`|^#{1,4}\s+", re.MULTILINE)
 
@@ -170,7 +171,8 @@ class Messenger:
                             person = event.intent == "person"
                             lost = event.verdict == "not_found" or person
                             rateable = self._services.history is not None and event.intent == "question"
-                            return ChannelReply(plain(event.answer), cited, offers, lost, rateable)
+                            cut = _CUT if event.truncated and not event.stopped else ""
+                            return ChannelReply(plain(event.answer) + cut, cited, offers, lost, rateable)
                         case _:
                             pass
         except ApiError as exc:

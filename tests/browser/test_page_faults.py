@@ -42,6 +42,9 @@ def test_an_answer_with_unusual_line_breaks_is_read_and_a_cut_one_says_so(page: 
     assert "첫 줄" in answer
     assert "셋째" in answer
     assert page.inner_text(".status") == "끝까지 오지 못하고 끊긴 답변"
+    until(
+        page, "document.querySelector('#live').textContent.startsWith('끝까지 오지 못하고 끊긴 답변: 첫 줄')"
+    )
 
 
 def test_enter_does_not_stop_or_send_while_an_answer_runs(page: Page, scripted: ScriptedServer) -> None:

@@ -115,7 +115,8 @@ export class TurnView {
     this.#text = answer || "";
     this.rich.set(this.#text);
     if (data.provider) this.#name(data.provider);
-    this.#say(stopped ? "멈춘 답변" : data.truncated ? "끝까지 오지 못하고 끊긴 답변" : "");
+    const cut = Boolean(data.truncated) && !stopped;
+    this.#say(stopped ? "멈춘 답변" : cut ? "끝까지 오지 못하고 끊긴 답변" : "");
     this.element.dataset.verdict = this.#verdict = verdict;
     this.element.dataset.text = `Q. ${this.question}\n${plainText(this.#text)}`;
     const tools = h("div", { class: "tools-row" });
@@ -128,7 +129,7 @@ export class TurnView {
     const rating = this.turnId ? new Rating(this.turnId, this.rated) : null;
     if (rating) tools.append(rating.buttons);
     this.foot.replaceChildren(tools, ...(rating ? [rating.panel] : []), this.sources.panel, ...this.#followUps());
-    if (!quiet) this.#readOut(stopped);
+    if (!quiet) this.#readOut(stopped ? "답변을 멈췄습니다. " : cut ? "끝까지 오지 못하고 끊긴 답변: " : "답변: ");
     this.#offerPerson(verdict === "not_found" || data.intent === "person");
   }
 
@@ -185,11 +186,11 @@ export class TurnView {
     return [h("div", { class: "follows", role: "group", "aria-label": label }, ...heading, ...buttons)];
   }
 
-  #readOut(stopped) {
+  #readOut(how) {
     const count = this.#suggestions.length;
     const kind = this.#verdict === "unsure" ? "고를 수 있는" : "이어서 물어볼";
     const more = count ? ` ${kind} 질문이 ${count}개 있습니다.` : "";
-    announce(`${stopped ? "답변을 멈췄습니다. " : "답변: "}${plainText(this.#text)}${more}`);
+    announce(`${how}${plainText(this.#text)}${more}`);
   }
 
   /** Brings the turn to the top of the view, with room below for the answer to grow into. */

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.api.channels.test_messengers import SECRET, uttered
 from tests.api.live import ask, serve
 from tests.api.providers.upstream import MODEL, Upstream, upstream_in_thread
 
@@ -26,6 +27,8 @@ def client(data_dir: Path, fake: Upstream) -> Iterator[httpx.Client]:
     endpoint = {"base_url": fake.url(), "model": MODEL, "third_party": False}
     settings = {
         "SMARTSTORE_PROVIDERS__ENDPOINTS": json.dumps({"fake": endpoint}),
+        "SMARTSTORE_PROVIDERS__DEFAULT": "fake",
+        "SMARTSTORE_CHANNELS__KAKAO__SECRET": SECRET,
         "SMARTSTORE_STATE__PREFIX": "cut-answers:",
     }
     with serve(data_dir, **settings) as server, server.client() as opened:
@@ -55,6 +58,16 @@ def test_a_cut_answer_says_so_everywhere(client: httpx.Client, fake: Upstream, r
     assert f'"finish_reason": "{reason}"' in stream
 
 
+def test_a_messenger_says_that_an_answer_was_cut(client: httpx.Client, fake: Upstream) -> None:
+    _says(fake, "네, 만 14세 이상이면 [1]", "length")
+    answer = client.post(f"/channels/kakao/{SECRET}", json=uttered("u-cut", QUESTION)).json()
+    assert "끝까지 오지 못하고 끊긴 답변" in str(answer["template"])
+    _says(fake, "만 14세 이상이면 가능합니다. [1]", "stop")
+    answer = client.post(f"/channels/kakao/{SECRET}", json=uttered("u-whole", f"{QUESTION} 네?")).json()
+    assert "가능합니다" in str(answer["template"])
+    assert "끊긴" not in str(answer["template"])
+
+
 def test_an_answer_that_cites_nothing_is_not_sure_and_not_kept(client: httpx.Client, fake: Upstream) -> None:
     _says(fake, "제 생각에는 가능합니다.", "stop")
     for _ in range(2):
@@ -63,7 +76,8 @@ def test_an_answer_that_cites_nothing_is_not_sure_and_not_kept(client: httpx.Cli
 
 
 def test_the_callers_bound_is_told_as_length(client: httpx.Client) -> None:
-    body = {"model": "faq", "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 3}
+    asked = [{"role": "user", "content": QUESTION}]
+    body = {"model": "faq/extractive", "messages": asked, "max_tokens": 3}
     choice = client.post("/v1/chat/completions", json=body).json()["choices"][0]
     assert choice["finish_reason"] == "length"
 
