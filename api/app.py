@@ -15,6 +15,7 @@ from starlette.middleware.opentelemetry import OpenTelemetryMiddleware
 from starlette.types import ASGIApp
 
 from api.access import routes as keys
+from api.adapters import routes as adapters
 from api.channels.hand_over import routes as hand_over
 from api.channels.mcp.mount import mount_mcp
 from api.channels.mount import mount_messengers
@@ -73,6 +74,7 @@ def _routes(services: Services) -> FastAPI:
         sessions,
         hand_over,
         keys,
+        adapters,
         curation,
         faqs,
         history,

@@ -14,8 +14,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # The one on-disk contract of adapters, shared by who trains, serves and answers.
 REGISTRY = "serving.registry"
+# What the console moves the alias with, as `smartstore adapters` does.
+ALIAS = {"serving.adapters", "serving.errors"}
 MAY_IMPORT = {
-    "api": {"api", "retrieval", REGISTRY},
+    "api": {"api", "retrieval", REGISTRY, *ALIAS},
     "retrieval": {"retrieval"},
     "serving": {"serving"},
     "finetune": {"finetune", "retrieval", REGISTRY},

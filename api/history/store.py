@@ -25,6 +25,12 @@ Reason = Literal["wrong", "incomplete", "not_what_i_asked", "outdated", "other"]
 _PAGE = 500
 # A list needs no events, which are most of a row's bytes.
 _LISTED = [c for c in turns.c if c.name not in ("events", "final")]
+# What was wrong with an answer, out of the turn's last event.
+_FAULTS = [
+    turns.c.final["faults"].label("faults"),
+    turns.c.final["ungrounded"].label("ungrounded"),
+    turns.c.final["truncated"].as_boolean().label("truncated"),
+]
 _RATING = [
     feedback.c.rating, feedback.c.reason, feedback.c.comment, feedback.c.at_ms.label("rated_ms"),
 ]  # fmt: skip
@@ -105,6 +111,10 @@ class History:
     ) -> list[Row]:
         """Turns without their events, newest first; `before` (started_ms, id) goes on from a page's end."""
         return await self._rows(_page(_joined([*_LISTED, *_RATING]), chosen, limit, before))
+
+    async def answers(self, chosen: TurnFilter = TurnFilter(), *, limit: int = 50) -> list[Row]:
+        """As `turns`, each with `faults`, `ungrounded` and `truncated` of its answer, null where not said."""
+        return await self._rows(_page(_joined([*_LISTED, *_FAULTS, *_RATING]), chosen, limit, None))
 
     async def every(self, chosen: TurnFilter = TurnFilter()) -> AsyncIterator[Row]:
         """All turns of a filter, newest first, page by page."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from api.errors import InvalidRequest, NotFound, ProviderError
 from api.insights.drafts import BadDraft, Draft, draft
 from api.insights.gaps import GapReport, gap_report
-from api.insights.models import Models, adapters, measures
+from api.insights.models import Models, measures
 from api.insights.summary import Summary, summary
 from api.text import RequestBody
 from api.web.routes.dependencies import HistoryDep, ReaderDep, ServicesDep
@@ -66,11 +66,9 @@ async def show_summary(
 
 @router.get("/models")
 async def models(
-    services: ServicesDep,
     _reader: ReaderDep,
     history: HistoryDep,
     days: Annotated[float, Query(gt=0, le=366)] = 30,
 ) -> Models:
-    """How each model fared, both sides of an adapter's trial included, and the adapters."""
-    found = await asyncio.to_thread(adapters, services.settings)
-    return Models(models=await measures(history, days=days), adapters=found)
+    """How each model fared, both sides of an adapter's trial included."""
+    return Models(models=await measures(history, since_ms=int((time.time() - days * 86_400) * 1000)))

@@ -22,7 +22,7 @@ __all__ = ["real", "sample"]
 
 ASKED = ("드론으로 배송해도 되나요?", "드론 배송도 가능한가요?", "무인 드론으로 배송할 수 있나요?")
 ANSWER = "드론 배송은 아직 지원하지 않습니다. 택배로 보내 주세요."
-VIEWS = ("today", "questions", "gaps", "faqs", "faqs/new", "edits", "providers", "keys")
+VIEWS = ("today", "questions", "gaps", "faqs", "faqs/new", "edits", "providers", "adapters", "keys")
 
 
 def open_view(page: Page, name: str) -> None:

@@ -38,6 +38,15 @@ async def test_turn_is_read_back_whole_and_written_once(history: History) -> Non
     assert await history.turn("nobody") is None
 
 
+async def test_answers_tell_what_was_wrong_with_them(history: History) -> None:
+    final = {"faults": ["uncited"], "ungrounded": ["수수료는 9%입니다."], "truncated": True}
+    await history.record([row("1", final=final), row("2", started_ms=2_000)])
+    without, wrong = await history.answers()
+    assert {name: wrong[name] for name in final} == final
+    assert {name: without[name] for name in final} == dict.fromkeys(final)
+    assert "events" not in wrong
+
+
 async def test_schema_of_the_revisions_is_that_of_the_tables(history: History) -> None:
     await upgrade(history.engine)
 

@@ -2,6 +2,7 @@
 
 import { $, h } from "../dom.js";
 import { saved } from "../state.js";
+import { adapters } from "./adapters.js";
 import { edits } from "./edits.js";
 import { editor } from "./editor.js";
 import { faqs } from "./faqs.js";
@@ -13,7 +14,8 @@ import { today } from "./today.js";
 
 const VIEWS = [
   [/^today$/, today], [/^questions$/, questions], [/^questions\/(.+)$/, question], [/^gaps$/, gaps],
-  [/^faqs$/, faqs], [/^faqs\/new$/, editor], [/^faqs\/(.+)$/, editor], [/^edits$/, edits], [/^providers$/, providers], [/^keys$/, keys],
+  [/^faqs$/, faqs], [/^faqs\/new$/, editor], [/^faqs\/(.+)$/, editor], [/^edits$/, edits], [/^providers$/, providers], [/^adapters$/, adapters],
+  [/^keys$/, keys],
 ];
 let shown = 0;
 
@@ -23,8 +25,10 @@ async function show() {
   const argument = decodeURIComponent(pattern.exec(path)?.[1] ?? "");
   for (const link of document.querySelectorAll(".rooms a")) {
     const here = path.split("/")[0] === link.hash.slice(2);
-    if (here) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (here) {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "nearest" });
+    } else link.removeAttribute("aria-current");
   }
   const ticket = (shown += 1);
   const main = $("view");

@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { get, remove, send } from "./calls.js";
-import { button, field, message, table } from "./parts.js";
+import { confirmed, field, message, table } from "./parts.js";
 
 const SCOPES = [["chat", "질문하기"], ["raw", "모델 그대로 쓰기"], ["history", "기록 읽기"], ["admin", "운영(모든 권한)"]];
 const WORDS = Object.fromEntries(SCOPES);
@@ -46,19 +46,7 @@ export async function keys() {
     const found = await get("keys");
     list.replaceChildren(found.length ? table("API 키", ["이름", "번호", "권한", "1분에", "만든 날", "거두기"], found.map((key) => [
       key.name, key.id, key.scopes.map((each) => WORDS[each]).join(", "), key.per_minute ? `${key.per_minute}번` : "제한 없음",
-      day.format(new Date(key.created_at)), confirmed(key)])) : h("p", { class: "quiet" }, "아직 만든 키가 없어요."));
-  }
-
-  /** Asks once more: whoever uses the key stands still. */
-  function confirmed(key) {
-    const box = h("span", {});
-    const ask = button(`${key.name} 거두기`, () => {
-      const yes = button("정말 거두기", () => revoke(key), "chip danger");
-      box.replaceChildren(yes, button("그만두기", () => { box.replaceChildren(ask); ask.focus(); }));
-      yes.focus();
-    });
-    box.append(ask);
-    return box;
+      day.format(new Date(key.created_at)), confirmed(`${key.name} 거두기`, "정말 거두기", () => revoke(key))])) : h("p", { class: "quiet" }, "아직 만든 키가 없어요."));
   }
 
   await fill();

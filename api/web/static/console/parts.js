@@ -10,6 +10,11 @@ export const VERDICTS = {
   answered: "답함", unsure: "불확실", not_found: "못 찾음", off_topic: "범위 밖", greeting: "인사", failed: "실패", stopped: "멈춤",
 };
 export const FAULTS = { ...VERDICTS, down: "아쉬워요", again: "다시 물음" };
+/** What was wrong with an answer. */
+export const FLAWS = {
+  repaired: "출처를 채움", uncited: "출처가 없음", title_only: "제목뿐", repetition: "같은 말을 되풀이", wrong_language: "한국어가 아님",
+  cut: "끊김", ungrounded: "FAQ에 없는 숫자나 메뉴",
+};
 export const RATINGS = { up: "도움", down: "아쉬움" };
 export const REASONS = {
   wrong: "틀림", incomplete: "부족함", not_what_i_asked: "다른 질문의 답", outdated: "예전 내용", other: "그 밖",
@@ -49,4 +54,17 @@ export function message(text, action) {
 }
 
 export const button = (label, onclick, kind = "chip") => h("button", { class: kind, type: "button", onclick }, label);
+
+/** A button that asks once more before it acts. */
+export function confirmed(label, sure, action, name = label) {
+  const box = h("span", { class: "tools-row" });
+  const ask = button(label, () => {
+    const yes = button(sure, action, "chip danger");
+    box.replaceChildren(yes, button("그만두기", () => { box.replaceChildren(ask); ask.focus(); }));
+    yes.focus();
+  });
+  ask.setAttribute("aria-label", name);
+  box.append(ask);
+  return box;
+}
 export const link = (label, href) => h("a", { class: "chip", href }, label);
