@@ -1,4 +1,4 @@
-"""The console where a model answers, in Chromium: adapters tried, promoted and rolled back."""
+"""The console where a model answers, in Chromium: adapters tried, an answer's faults seen."""
 
 from __future__ import annotations
 
@@ -105,3 +105,20 @@ def test_an_adapter_is_tried_promoted_and_rolled_back(
     page.wait_for_selector("[role=alert]:has-text('답하지 않아 올리지 않았습니다')")
     assert page.get_by_role("button", name=f"{first} 시험하기").is_enabled()
     check("refused")
+
+
+def test_faults_of_an_answer_are_seen_where_the_question_is(
+    new_page: NewPage, serving: Serving, axe: str
+) -> None:
+    seller = new_page(serving.url)
+    send(seller, MINOR)
+    finish(seller)
+    page = new_page(serving.url, wait_for=None)
+    page.goto(f"{serving.url}console#/questions")
+    page.locator("td a").first.click()
+    page.wait_for_selector(".flaws")
+    assert "출처가 없음" in page.inner_text(".flaws")
+    picture(page, "question-flaws")
+    assert violations(page, axe) == []
+    open_view(page, "providers")
+    assert "출처가 없음 1" in page.get_by_role("table", name="모델별 성적").inner_text()
