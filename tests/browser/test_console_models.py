@@ -1,7 +1,8 @@
-"""The console where a model answers, in Chromium: adapters tried, an answer's faults seen."""
+"""The console where a model answers, in Chromium: adapters tried, faults seen, drafts written."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import pytest
 
 from serving.registry.pointer import FILE, read_pointer
 from tests.api.live import serve, wait_until
+from tests.api.providers.upstream import MODEL, Upstream, upstream_in_thread
 from tests.browser.conftest import DESKTOP, NewPage, finish, send
 from tests.browser.test_console import open_view, picture
 from tests.browser.test_page_looks import violations
@@ -22,6 +24,8 @@ pytestmark = pytest.mark.browser
 __all__ = ["sample"]
 
 NARROW = {"viewport": {"width": 360, "height": 780}, "is_mobile": True, "has_touch": True}
+ASKED = ("드론으로 배송해도 되나요?", "드론 배송도 가능한가요?")
+TITLE = "드론으로 배송할 수 있나요?"
 ENDPOINTS = "SMARTSTORE_PROVIDERS__ENDPOINTS__"
 
 
@@ -122,3 +126,44 @@ def test_faults_of_an_answer_are_seen_where_the_question_is(
     assert violations(page, axe) == []
     open_view(page, "providers")
     assert "출처가 없음 1" in page.get_by_role("table", name="모델별 성적").inner_text()
+
+
+def reply(_request: dict[str, Any]) -> str:
+    """What the model writes for a gap."""
+    return json.dumps({"title": TITLE, "quotes": [{"n": 1, "quote": "드론"}]}, ensure_ascii=False)
+
+
+@pytest.fixture
+def writing(sample: tuple[Path, dict[str, str]], tmp_path: Path) -> Iterator[tuple[str, Upstream]]:
+    """A server that has a model beside its default, under a name of its operator's choice."""
+    folder, corpus = sample
+    shutil.copytree(folder / "index", tmp_path / "index")
+    with upstream_in_thread() as behind:
+        behind.reply = reply
+        name = f"{ENDPOINTS}OUR_WRITER__"
+        more = {f"{name}BASE_URL": behind.url(), f"{name}MODEL": MODEL, f"{name}THIRD_PARTY": "false"}
+        with serve(tmp_path, **corpus, **more) as server:
+            yield f"{server.url}/", behind
+
+
+def test_a_draft_is_written_by_a_model_of_any_name(
+    new_page: NewPage, writing: tuple[str, Upstream], axe: str
+) -> None:
+    url, behind = writing
+    for question in ASKED:
+        seller = new_page(url)
+        send(seller, question)
+        finish(seller)
+    page = new_page(url, wait_for=None)
+    page.goto(f"{url}console#/gaps")
+    gap = page.locator("article.gap", has_text="드론")
+    gap.get_by_role("button", name="초안 받기").click()
+    page.wait_for_selector(f".message:has-text('{TITLE}')")
+    asked = behind.requests[-1].body["messages"][-1]["content"]
+    assert all(question in asked for question in ASKED)
+    picture(page, "draft")
+    assert violations(page, axe) == []
+    page.get_by_role("link", name="이 초안으로 FAQ 쓰기").click()
+    page.wait_for_selector(".editor")
+    assert page.get_by_label("질문", exact=True).input_value() == TITLE
+    assert "· “드론”" in page.get_by_label("답변", exact=True).input_value()
