@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from api.access.keys import Key, Keys
 from api.errors import ApiError, Overloaded, Unauthorized
+from api.work.background import background
 
 T = TypeVar("T")
 # With the second for which a key stays known, a revoked one is out within two seconds.
@@ -114,12 +115,8 @@ class Readers:
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[Readers]:
         """Dismisses the readers of revoked keys for as long as the context lasts."""
-        task = asyncio.create_task(self._watch(), name="readers")
-        try:
+        async with background(self._watch(), name="readers"):
             yield self
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def _watch(self) -> None:
         while True:

@@ -22,6 +22,7 @@ from api.history.outbox import ERASE, Outbox
 from api.history.store import History
 from api.state.connection import State
 from api.turns.records import TurnRecords
+from api.work.background import background
 
 log = structlog.get_logger(__name__)
 _MOST = 100
@@ -194,12 +195,10 @@ def _refused(exc: ApiError) -> bool:
 @asynccontextmanager
 async def writing(writer: HistoryWriter) -> AsyncIterator[None]:
     """Runs the writer while the context is open, and once more at its end."""
-    task = asyncio.create_task(writer.run(), name="history-writer")
     try:
-        yield
+        async with background(writer.run(), name="history-writer"):
+            yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
         try:
             async with asyncio.timeout(5):
                 while await writer.drain() >= _MOST:

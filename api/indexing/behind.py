@@ -16,6 +16,7 @@ import structlog
 from api.indexing.refresh import refresh
 from api.jobs.runner import COMMAND
 from api.settings import ROOT, Settings
+from api.work.background import background
 from retrieval.first.index import BuildProgress, FirstIndex
 from retrieval.search import Searcher
 
@@ -31,12 +32,8 @@ async def build_behind(searcher: Searcher, settings: Settings, *, wanted: bool) 
         yield
         return
     progress = index.progress if isinstance(index, FirstIndex) else BuildProgress()
-    task = asyncio.create_task(_build(searcher, progress, settings), name="first-build")
-    try:
+    async with background(_build(searcher, progress, settings), name="first-build"):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _build(searcher: Searcher, progress: BuildProgress, settings: Settings) -> None:

@@ -16,6 +16,7 @@ from api.errors import StateUnavailable
 from api.settings import Settings
 from api.state.channels import Listener
 from api.state.connection import State
+from api.work.background import background
 from retrieval.errors import RetrievalError
 from retrieval.index.base import FaqIndex
 from retrieval.index.opening import current_fingerprint, known_offers, open_index
@@ -27,13 +28,8 @@ log = structlog.get_logger(__name__)
 @asynccontextmanager
 async def refresh_index(searcher: Searcher, settings: Settings, state: State) -> AsyncIterator[None]:
     """Keeps `searcher.index` current while the context is open: looks every so often, and when told."""
-    task = asyncio.create_task(_poll(searcher, settings, state), name="index-refresh")
-    try:
+    async with background(_poll(searcher, settings, state), name="index-refresh"):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def tell(state: State, fingerprint: str) -> None:

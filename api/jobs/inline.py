@@ -11,6 +11,7 @@ import structlog
 from api.errors import ApiError, NotFound, Overloaded
 from api.jobs.records import JobRecords
 from api.jobs.runner import run_job
+from api.work.background import background
 
 log = structlog.get_logger(__name__)
 _MOST_WAITING = 100
@@ -54,9 +55,5 @@ class InlineJobs:
 async def open_inline_jobs(records: JobRecords) -> AsyncIterator[InlineJobs]:
     """Runs jobs for as long as the context is open; one that still runs is given back."""
     jobs = InlineJobs(records)
-    task = asyncio.create_task(jobs.work(), name="jobs")
-    try:
+    async with background(jobs.work(), name="jobs"):
         yield jobs
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

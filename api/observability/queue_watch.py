@@ -10,6 +10,7 @@ from api.errors import QueueUnavailable
 from api.observability.metrics import Metrics
 from api.state.broker import WORK, Broker
 from api.turns.runners.waiting import WaitingTime
+from api.work.background import background
 
 _EVERY_S = 5.0
 
@@ -17,13 +18,8 @@ _EVERY_S = 5.0
 @asynccontextmanager
 async def watch_queues(broker: Broker, waiting: WaitingTime, metrics: Metrics) -> AsyncIterator[None]:
     """Looks at the queues every few seconds for as long as the context is open."""
-    task = asyncio.create_task(_watch(broker, waiting, metrics), name="queue-watch")
-    try:
+    async with background(_watch(broker, waiting, metrics), name="queue-watch"):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def _watch(broker: Broker, waiting: WaitingTime, metrics: Metrics) -> None:

@@ -32,6 +32,7 @@ from typing import Literal
 import structlog
 
 from api.errors import StateUnavailable
+from api.work.background import background
 
 log = structlog.get_logger(__name__)
 Fsync = Literal["no", "always"]
@@ -61,12 +62,8 @@ async def embedded_valkey(
     try:
         start = functools.partial(_start_unless_live, folder, path, fsync, max_memory_mb)
         await asyncio.to_thread(start)
-        keeper = asyncio.create_task(_keep_alive(path, start), name="embedded-valkey")
-        try:
+        async with background(_keep_alive(path, start), name="embedded-valkey"):
             yield path
-        finally:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
     finally:
         try:
             await asyncio.to_thread(_stop_if_last, users, path)

@@ -16,6 +16,7 @@ from api.channels.settings import HandOverSettings
 from api.errors import StateUnavailable
 from api.observability.metrics import Metrics
 from api.state.connection import State
+from api.work.background import background
 
 log = structlog.get_logger(__name__)
 _MOST = 8
@@ -88,9 +89,5 @@ async def sending(state: State, settings: HandOverSettings, metrics: Metrics) ->
         return
     async with httpx.AsyncClient(timeout=settings.timeout_s) as http:
         sender = HandOverSender(Deliveries(state), settings, http, metrics)
-        task = asyncio.create_task(sender.run(), name="hand-over-sender")
-        try:
+        async with background(sender.run(), name="hand-over-sender"):
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
