@@ -6,10 +6,10 @@ done with a reply that cannot be used.
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 
+from api.providers.json_reply import json_object
 from retrieval.corpus.cleaning import clean_title
 from retrieval.corpus.faq import Faq
 
@@ -40,13 +40,7 @@ def read_reply(text: str, faq: Faq) -> tuple[str, str]:
 
 
 def _queries(text: str) -> tuple[str, str]:
-    # Models like to wrap the object in a code fence or a sentence.
-    start = text.find("{")
-    try:
-        found = json.JSONDecoder().raw_decode(text, start)[0] if start >= 0 else None
-    except (ValueError, RecursionError):
-        found = None
-    queries = found.get("queries") if isinstance(found, dict) else None
+    queries = json_object(text).get("queries")
     if not isinstance(queries, list) or len(queries) != 2 or not all(isinstance(q, str) for q in queries):
         raise BadReply('{"queries": ["첫째 질문", "둘째 질문"]} 모양의 JSON이 아닙니다')
     natural, short = map(clean_title, queries)

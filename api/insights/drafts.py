@@ -6,7 +6,6 @@ quotation; the answer itself is left to whoever knows it. Knows texts and a prov
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -15,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from api.providers.base import GenerationOptions
 from api.providers.choice import Providers
+from api.providers.json_reply import json_object
 from retrieval.corpus.cleaning import clean_title
 from retrieval.prompt import PROMPTS, GroundedPrompt, load_system_prompt
 
@@ -57,12 +57,8 @@ async def draft(texts: Sequence[str], providers: Providers, provider: str) -> Dr
 
 def read_draft(reply: str, texts: Sequence[str]) -> Draft:
     """The draft in a reply; quotations that nobody wrote are left out. Raises `BadDraft`."""
-    start = reply.find("{")
-    try:
-        found = json.JSONDecoder().raw_decode(reply, start)[0] if start >= 0 else None
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not isinstance(found.get("title"), str):
+    found = json_object(reply)
+    if not isinstance(found.get("title"), str):
         raise BadDraft("no JSON with a title")
     title = clean_title(found["title"])
     if not TITLE_CHARS[0] <= len(title) <= TITLE_CHARS[1] or not _HANGUL.search(title):
