@@ -19,7 +19,8 @@ from retrieval.corpus.faq import MAX_BYTES, Corpus, Faq, read_corpus
 from retrieval.corpus.rows import read_bytes
 from retrieval.errors import CorpusError
 
-_COLUMNS = ("id", "question", "answer", "categories", "related", "link", "date")
+# As `tables.py` reads them.
+COLUMNS = ("id", "question", "answer", "categories", "related", "link", "date")
 
 
 def write_corpus(corpus: Corpus, path: Path) -> None:
@@ -38,12 +39,10 @@ def write_corpus(corpus: Corpus, path: Path) -> None:
             "w", dir=path.parent, suffix=path.suffix, encoding="utf-8", newline="", delete=False
         ) as file:
             if path.suffix.lower() == ".jsonl":
-                file.writelines(json.dumps(_row(faq), ensure_ascii=False) + "\n" for faq in corpus.faqs)
+                file.writelines(json.dumps(_object(faq), ensure_ascii=False) + "\n" for faq in corpus.faqs)
             else:
                 file.write("\ufeff")
-                table = csv.DictWriter(file, _COLUMNS)
-                table.writeheader()
-                table.writerows(_row(faq, cells=True) for faq in corpus.faqs)
+                csv.writer(file).writerows([COLUMNS, *map(cells, corpus.faqs)])
         os.chmod(file.name, 0o644)
         os.replace(file.name, path)
     except OSError as exc:
@@ -81,8 +80,12 @@ def read_clean(path: Path, folder: Path) -> Corpus:
         return corpus
 
 
-def _row(faq: Faq, *, cells: bool = False) -> dict[str, object]:
-    row: dict[str, object] = {"id": faq.id, "question": faq.question, "answer": faq.answer}
-    lists = {"categories": faq.categories, "related": faq.related}
-    row |= {name: "; ".join(items) if cells else list(items) for name, items in lists.items()}
-    return row | {name: text for name, text in (("link", faq.link), ("date", faq.date)) if text}
+def cells(faq: Faq) -> list[str]:
+    """The FAQ as one text for each of `COLUMNS`."""
+    values = [getattr(faq, name) for name in COLUMNS]
+    return [value if isinstance(value, str) else "; ".join(value) for value in values]
+
+
+def _object(faq: Faq) -> dict[str, object]:
+    values = {name: getattr(faq, name) for name in COLUMNS}
+    return {name: value for name, value in values.items() if value or name not in ("link", "date")}

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from retrieval.corpus.copies import COLUMNS, cells
 from retrieval.corpus.faq import Corpus
 from retrieval.errors import CorpusError
 
@@ -37,15 +38,14 @@ _PARTS = {
 
 
 def write_workbook(corpus: Corpus, path: Path) -> None:
-    """Writes id, question, answer, categories, related, link and date of each FAQ.
+    """Writes each FAQ as a row of `COLUMNS`.
 
     Raises:
         CorpusError: a text is longer than a cell may be, or the file cannot be written.
     """
-    rows: list[Sequence[str]] = [("id", "question", "answer", "categories", "related", "link", "date")]
+    rows: list[Sequence[str]] = [COLUMNS]
     for faq in corpus.faqs:
-        lists = (";".join(faq.categories), ";".join(faq.related))
-        row = (faq.id, faq.question, faq.answer, *lists, faq.link, faq.date)
+        row = cells(faq)
         if max(map(len, row)) > _CELL_CHARS:
             reason = f"{faq.question!r} is longer than a cell may be ({_CELL_CHARS:,} characters)."
             raise CorpusError(path, reason, hint="Write .jsonl or .csv.")
