@@ -49,11 +49,9 @@ def wants_follow_ups(extra: Extra, services: Services) -> bool:
     return services.settings.openai.follow_ups if extra.follow_ups is None else extra.follow_ups
 
 
-def answered_turn(id: str) -> str:
-    """The turn behind an answer's id: `chatcmpl-t_…` of a completion, `resp_…` of a response."""
-    if id.startswith("chatcmpl-"):
-        return id.removeprefix("chatcmpl-")
-    return "t_" + id.partition("_")[2]
+def turn_id_of(answer_id: str) -> str:
+    """The turn of a completion (`chatcmpl-t_…`), of a response (`resp_…`) or of its message (`msg_…`)."""
+    return "t_" + answer_id.partition("_")[2]
 
 
 async def rate_by_metadata(
@@ -86,7 +84,7 @@ async def rate_by_metadata(
         raise InvalidRequest("metadata: 어느 답변인지 smartstore_rating_of로 알려 주세요.")
     rated: Rating = "up" if rating == "up" else "down"
     await rate_turn(
-        services, caller, answered_turn(id), rated, reason=reason, comment=said.get("comment", "")[:2000]
+        services, caller, turn_id_of(id), rated, reason=reason, comment=said.get("comment", "")[:2000]
     )
     return True
 

@@ -21,12 +21,12 @@ from api.web.openai.completions import DONE, Completion
 from api.web.openai.dialogue import question_of
 from api.web.openai.errors import error_event
 from api.web.openai.following import (
-    answered_turn,
     chosen_provider,
     collect,
     end,
     faqs_url,
     rate_by_metadata,
+    turn_id_of,
     wants_follow_ups,
 )
 from api.web.openai.models import UnknownModel, chat_models
@@ -105,7 +105,7 @@ async def update_completion(
     """Rates a completion by its metadata, as OpenAI's SDKs update one; returns it with them."""
     if not await rate_by_metadata(body.metadata, services, caller, of=completion_id):
         raise InvalidRequest("metadata: smartstore_rating에 up이나 down을 보내 주세요.")
-    turn_id = answered_turn(completion_id)
+    turn_id = turn_id_of(completion_id)
     completion = Completion(turn_id, "faq", int(time.time()), False, faqs_url(request, services))
     await collect(request, services, completion)
     return JSONResponse(completion.whole() | {"metadata": body.metadata})

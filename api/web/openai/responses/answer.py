@@ -29,11 +29,6 @@ def response_id(turn_id: str) -> str:
     return "resp_" + turn_id.removeprefix("t_")
 
 
-def turn_id_of(item: str) -> str:
-    """The turn of a response (`resp_…`) or of its message (`msg_…`)."""
-    return "t_" + item.partition("_")[2]
-
-
 @dataclass(slots=True)
 class ResponseReply(Reply):
     """One response as its turn goes on.

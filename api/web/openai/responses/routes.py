@@ -28,9 +28,10 @@ from api.web.openai.following import (
     end,
     faqs_url,
     rate_by_metadata,
+    turn_id_of,
     wants_follow_ups,
 )
-from api.web.openai.responses.answer import ResponseReply, response_id, turn_id_of
+from api.web.openai.responses.answer import ResponseReply, response_id
 from api.web.openai.responses.requests import ResponseRequest
 from api.web.openai.responses.stored import StoredResponse, StoredResponses
 from api.web.routes.dependencies import CallerDep, ServicesDep
