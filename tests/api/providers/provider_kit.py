@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 from api.events import Usage
 from api.providers.base import ChatProvider, Chunk, GenerationOptions
+from api.providers.choice import Providers, Switched
 from api.providers.openai.pool import Upstream as Pool
 from api.providers.openai.provider import OpenAICompatible
 from api.providers.openai.upstreams import Upstreams
@@ -65,6 +66,21 @@ async def collect(stream: AsyncIterator[Chunk]) -> tuple[list[str], Usage]:
             texts.append(chunk.text)
         usage = chunk.usage or usage
     return texts, usage
+
+
+async def seen(
+    providers: Providers, name: str, options: GenerationOptions = OPTIONS
+) -> tuple[str, list[Switched]]:
+    """What a reader is left with, who starts anew with each switch; and the switches."""
+    text, switches = "", []
+    async with aclosing(providers.stream(name, prompt(), options)) as stream:
+        async for item in stream:
+            if isinstance(item, Switched):
+                text = ""
+                switches.append(item)
+            else:
+                text += item.text
+    return text, switches
 
 
 async def until(condition: Callable[[], object], *, within_s: float = 2.0) -> float:

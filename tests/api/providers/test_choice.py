@@ -11,11 +11,11 @@ import pytest
 from api.errors import ProviderError, UnknownProvider
 from api.events import Usage
 from api.providers.breaker import BreakerOpen, CircuitBreaker
-from api.providers.choice import Providers, Switched
+from api.providers.choice import Providers
 from api.providers.health import HealthProbes
 from api.providers.stats import ProviderStats, open_stats
 from api.state.connection import State
-from tests.api.providers.provider_kit import OPTIONS, endpoint, prompt, providers_for, until
+from tests.api.providers.provider_kit import OPTIONS, endpoint, prompt, providers_for, seen, until
 from tests.api.providers.upstream import ANSWER, FAULTS, Upstream, upstream
 
 OPEN_S = 1.5
@@ -47,33 +47,20 @@ async def opened(
         yield Providers(found, default="bad0", fallback=tuple(endpoints), breaker=breaker, stats=stats)
 
 
-async def seen(providers: Providers, name: str = "bad0") -> tuple[str, list[Switched]]:
-    """What a reader is left with, who starts anew with each switch; and the switches."""
-    text, switches = "", []
-    async with aclosing(providers.stream(name, prompt(), OPTIONS)) as stream:
-        async for item in stream:
-            if isinstance(item, Switched):
-                text = ""
-                switches.append(item)
-            else:
-                text += item.text
-    return text, switches
-
-
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "endless"])
 async def test_fallback_is_silent_before_the_first_piece_and_told_after_it(
     server: Upstream, fault: str
 ) -> None:
     for phase, silent in (("before", True), ("after", False)):
         async with opened(server, bad=[(fault, phase)]) as providers:
-            text, switches = await seen(providers)
+            text, switches = await seen(providers, "bad0")
         assert text == ANSWER
         assert [(s.from_, s.to, s.silent) for s in switches] == [("bad0", "good", silent)]
 
 
 async def test_fallback_goes_down_the_list(server: Upstream) -> None:
     async with opened(server, bad=[("500", "before"), ("cut", "after"), ("429", "before")]) as providers:
-        text, switches = await seen(providers)
+        text, switches = await seen(providers, "bad0")
     assert text == ANSWER
     assert [s.to for s in switches] == ["bad1", "bad2", "good"]
     assert [s.silent for s in switches] == [True, False, True]
@@ -82,7 +69,7 @@ async def test_fallback_goes_down_the_list(server: Upstream) -> None:
 async def test_last_error_is_raised_where_nobody_is_left(server: Upstream) -> None:
     async with opened(server, good=False) as providers:
         with pytest.raises(ProviderError, match="HTTP 500"):
-            await seen(providers)
+            await seen(providers, "bad0")
 
 
 async def test_unknown_name_lists_the_valid_ones(server: Upstream) -> None:
@@ -97,15 +84,15 @@ async def test_breaker_opens_spares_the_provider_and_closes_after_one_probe(
     async with opened(server, state=state, failures=3) as providers:
         assert providers.breaker is not None
         for _ in range(6):
-            assert (await seen(providers))[0] == ANSWER
+            assert (await seen(providers, "bad0"))[0] == ANSWER
         asked = sum("/500/" in each.path for each in server.requests)
         assert asked == 3
         assert (await providers.breaker.readings(["bad0"]))["bad0"].position == "open"
-        _, switches = await seen(providers)
+        _, switches = await seen(providers, "bad0")
         assert [s.reason for s in switches] == ["provider_unavailable"]
         server.healed = True
         await asyncio.sleep(OPEN_S + 0.1)
-        assert await seen(providers) == (ANSWER, [])
+        assert await seen(providers, "bad0") == (ANSWER, [])
         assert (await providers.breaker.readings(["bad0"]))["bad0"].position == "closed"
 
 
@@ -148,7 +135,7 @@ async def test_refused_requests_do_not_open_the_breaker(embedded_state: State, s
         bad = providers.get("bad0")
         vars(bad)["third_party"] = True  # without a key, that is refused
         for _ in range(3):
-            assert (await seen(providers))[0] == ANSWER
+            assert (await seen(providers, "bad0"))[0] == ANSWER
         assert providers.breaker is not None
         assert (await providers.breaker.readings(["bad0"]))["bad0"].position == "closed"
 
@@ -164,7 +151,7 @@ async def test_breaker_lets_calls_through_while_the_store_is_away(embedded_state
 async def test_counts_of_two_processes_add_up(state: State, server: Upstream) -> None:
     async with opened(server, state=state) as one, opened(server, state=state) as two:
         for providers in (one, two, two):
-            await seen(providers)
+            await seen(providers, "bad0")
         assert one.stats is not None
         assert two.stats is not None
         await two.stats.flush()

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,14 @@ from pydantic import ValidationError
 
 from api.errors import ProviderError, ProviderTimeout
 from api.providers.breaker import BreakerOpen, CircuitBreaker
-from api.providers.choice import Providers, Switched
+from api.providers.choice import Providers
 from api.providers.openai.pool import Upstream as Pool
 from api.providers.openai.provider import OpenAICompatible
 from api.providers.openai.upstreams import Upstreams
 from api.settings import Endpoint, load_settings
 from api.state.connection import State
 from tests.api.live import serve
-from tests.api.providers.provider_kit import OPTIONS, collect, prompt, until
+from tests.api.providers.provider_kit import OPTIONS, collect, prompt, seen, until
 from tests.api.providers.upstream import ANSWER, MODEL, PIECES, Upstream, upstream, upstream_in_thread
 
 SESSIONS = [f"세션 {n}" for n in range(40)]
@@ -183,25 +183,12 @@ async def test_an_answer_that_breaks_off_begins_again_at_another_server_and_says
         providers = Providers({"small": provider}, default="small", upstreams={"small": provider.upstreams})
         texts, switches = [], []
         for session in SESSIONS[:10]:
-            text, said = await _read(providers, session)
+            text, said = await seen(providers, "small", replace(OPTIONS, session=session))
             texts.append(text)
             switches += said
     assert texts == [ANSWER] * 10
     assert len(switches) == len(one.requests) >= 1
     assert {(s.from_, s.to, s.silent) for s in switches} == {("small", "small", False)}
-
-
-async def _read(providers: Providers, session: str) -> tuple[str, list[Switched]]:
-    text, switches = "", []
-    options = replace(OPTIONS, session=session)
-    async with aclosing(providers.stream("small", prompt(), options)) as stream:
-        async for item in stream:
-            if isinstance(item, Switched):
-                text = ""
-                switches.append(item)
-            else:
-                text += item.text
-    return text, switches
 
 
 def test_the_gateway_and_the_page_of_providers_know_every_server(data_dir: Path) -> None:
