@@ -44,9 +44,9 @@ async def hand_over(
     queue = Deliveries(services.state)
     await queue.put(id, text, session_id=session_id, owner=caller.id)
     try:
-        await services.turns.history(session_id, owner=caller.id)
+        await services.sessions.get(session_id, owner=caller.id)
     except NotFound:
-        # Deleted in the meantime.
+        # Deleted while it was being queued: what the deletion did not see yet goes here.
         await queue.erase(session_id, owner=caller.id)
         raise
     return HandOver(hand_over_id=id)
