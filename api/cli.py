@@ -109,9 +109,7 @@ def _served(provider: str) -> Served:
 
 def main() -> None:
     """Runs the command; an expected fault is one line on stderr and exit status 1."""
-    from api.errors import ApiError
-    from api.evaluation.rows import CasesError
-    from api.settings import SettingsError
+    from api.errors import ApiError, CommandError
     from retrieval.errors import RetrievalError
     from serving.errors import ServingError
 
@@ -119,7 +117,7 @@ def main() -> None:
     mount()
     try:
         app(obj=_served)
-    except (ApiError, CasesError, RetrievalError, ServingError, SettingsError, OSError) as exc:
+    except (ApiError, CommandError, RetrievalError, ServingError, OSError) as exc:
         Console(stderr=True, style="red", highlight=False, soft_wrap=True).print(
             f"error: {exc}", markup=False
         )

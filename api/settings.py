@@ -31,6 +31,7 @@ from pydantic_settings import (
 from api.access.loopback import is_loopback
 from api.access.origins import check_origin
 from api.channels.settings import ChannelSettings, HandOverSettings, PageSettings, PublicSettings
+from api.errors import CommandError
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
@@ -40,7 +41,7 @@ CONFIG_VARIABLE = "SMARTSTORE_CONFIG"
 EVAL_VARIABLE = "SMARTSTORE_EVAL_DIR"
 
 
-class SettingsError(Exception):
+class SettingsError(CommandError):
     """The settings cannot be used; the message lists every fault."""
 
 

@@ -19,8 +19,9 @@ def check_text(text: str, *, where: str = "본문") -> str:
         # Encoding tells at the speed of a copy: the state's scripts send every event through here.
         text.encode()
     except UnicodeEncodeError as exc:
-        reason = "글자로 읽을 수 없는 값(짝이 없는 서로게이트)이 들어 있습니다."
-        raise InvalidRequest(f"{where}: {reason}") from exc
+        raise InvalidRequest(
+            f"{where}: 글자로 읽을 수 없는 값(짝이 없는 서로게이트)이 들어 있습니다."
+        ) from exc
     return text
 
 

@@ -46,7 +46,8 @@ class Caller:
     def may(self, scope: Scope) -> None:
         """Raises `Forbidden` where the key lacks `scope`."""
         if scope not in self.scopes:
-            raise Forbidden(f"이 API 키에는 '{scope}' 권한이 없습니다.")
+            message = f"이 API 키에는 '{scope}' 권한이 없습니다."
+            raise Forbidden(message, english=f"the key has no scope {scope!r}")
 
 
 LOCAL = Caller("local")

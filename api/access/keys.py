@@ -60,7 +60,10 @@ def parse_scopes(text: str) -> frozenset[Scope]:
     names = [part.strip() for part in text.split(",") if part.strip()]
     unknown = [name for name in names if name not in SCOPES]
     if unknown or not names:
-        raise InvalidRequest(f"unknown scope {', '.join(unknown) or '(none)'}; valid: {', '.join(SCOPES)}")
+        raise InvalidRequest(
+            f"알 수 없는 권한 '{', '.join(unknown)}'입니다. 사용할 수 있는 값: {', '.join(SCOPES)}",
+            english=f"unknown scope {', '.join(unknown) or '(none)'}; valid: {', '.join(SCOPES)}",
+        )
     return frozenset(cast("list[Scope]", names))
 
 
@@ -114,7 +117,10 @@ class Keys:
         """
         found = await self._read(key_id)
         if found is None:
-            raise NotFound(f"no key {key_id!r}; see `smartstore keys list`")
+            raise NotFound(
+                f"API 키 '{key_id[:40]}'을(를) 찾을 수 없습니다.",
+                english=f"no key {key_id!r}; see `smartstore keys list`",
+            )
         await self._state.call(self._state.redis.delete(self._key(key_id)))
         await self._state.call(cast("Any", self._state.redis.srem(self._all, key_id)))
         self._known.clear()

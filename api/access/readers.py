@@ -25,6 +25,7 @@ class Interrupted(ApiError):
     """The process ends; what is asked again is answered by another one, or by the next."""
 
     code, status, retryable = "interrupted", 503, True
+    english = "the process ends"
 
 
 class Reader:

@@ -17,7 +17,7 @@ from statistics import mean
 
 import numpy as np
 
-from api.errors import InvalidRequest
+from api.errors import CommandError
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class BenchPage:
 
     @classmethod
     def load(cls, path: Path) -> BenchPage:
-        """Reads what `save` wrote. Raises `InvalidRequest`."""
+        """Reads what `save` wrote. Raises `CommandError`."""
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
             return cls({str(k): float(v) for k, v in told["figures"].items()}, str(told["machine"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
-            raise InvalidRequest(f"{path} is no saved run of `smartstore bench` ({exc})") from exc
+            raise CommandError(f"{path} is no saved run of `smartstore bench` ({exc})") from exc
 
     def rows(self, before: BenchPage | None) -> list[tuple[str, ...]]:
         """Name and figure; with a page before also its figure and how many times as much it is now."""

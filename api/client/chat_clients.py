@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import httpx
 
 from api.access.auth import Caller
-from api.errors import ApiError, InvalidRequest
+from api.errors import ApiError, CommandError
 from api.events import TurnEvent
 from api.history.rating import rate_turn
 from api.history.store import Rating
@@ -138,7 +138,7 @@ async def open_chat(settings: Settings, *, url: str = "", key: str = "") -> Asyn
     """A client of the server at `url`, of the one the settings describe if it runs, or of none.
 
     Raises:
-        InvalidRequest: nothing answers at the `url` given.
+        CommandError: nothing answers at the `url` given.
     """
     address = url or f"http://{settings.server.host}:{settings.server.port}"
     headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -148,7 +148,7 @@ async def open_chat(settings: Settings, *, url: str = "", key: str = "") -> Asyn
             yield HttpChat(client)
             return
     if url:
-        raise InvalidRequest(f"nothing answers at {url}; start it with `smartstore serve`")
+        raise CommandError(f"nothing answers at {url}; start it with `smartstore serve`")
     async with open_services(settings) as services:
         yield LocalChat(services)
 
@@ -168,4 +168,4 @@ async def _check(response: httpx.Response) -> None:
             detail = response.json()["detail"]
         except (ValueError, KeyError):
             detail = f"HTTP {response.status_code}"
-        raise ApiError(detail)
+        raise ApiError(detail, english=f"{response.url} answered HTTP {response.status_code}")

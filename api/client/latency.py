@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from api.client.chat_clients import ChatClient
-from api.errors import InvalidRequest
+from api.errors import CommandError
 from api.events import Delta, Suggestions, TurnCompleted
 from api.turns.start import Question
 
@@ -28,13 +28,13 @@ def questions_of(path: Path, count: int) -> list[str]:
     Reads evaluation cases (`query`) and expansions (`queries`, the first of each).
 
     Raises:
-        InvalidRequest: the file holds no question.
+        CommandError: the file holds no question.
     """
     file = max(path.glob("*.jsonl"), key=lambda p: p.stat().st_size) if path.is_dir() else path
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     found = dict.fromkeys(row["query"] if "query" in row else row["queries"][0] for row in rows)
     if not found:
-        raise InvalidRequest(f"{file} holds no question")
+        raise CommandError(f"{file} holds no question")
     every = max(1, len(found) // count)
     return list(found)[::every][:count]
 

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from api.client.chat_clients import ChatClient
-from api.errors import ApiError, InvalidRequest
+from api.errors import CommandError
 from api.events import (
     Delta,
     ProviderSwitched,
@@ -101,16 +101,16 @@ def read_scenarios(path: Path) -> tuple[Scenario, ...]:
     """Reads scenarios from a YAML file.
 
     Raises:
-        InvalidRequest: it is no list of scenarios; the message names each fault.
+        CommandError: it is no list of scenarios; the message names each fault.
         OSError: it cannot be read.
     """
     try:
         return _SCENARIOS.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as exc:
         faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in exc.errors())
-        raise InvalidRequest(f"{path}: {faults}") from exc
+        raise CommandError(f"{path}: {faults}") from exc
     except (yaml.YAMLError, UnicodeDecodeError) as exc:
-        raise InvalidRequest(f"{path} is not YAML: {exc}") from exc
+        raise CommandError(f"{path} is not YAML: {exc}") from exc
 
 
 async def replay(
@@ -119,8 +119,8 @@ async def replay(
     """Plays one scenario as one session.
 
     Raises:
-        ApiError: a turn failed.
-        InvalidRequest: a follow-up is taken that was not offered.
+        ApiError: a turn could not be begun.
+        CommandError: a turn failed, or a follow-up is taken that was not offered.
     """
     turns: list[ReplayedTurn] = []
     session_id: str | None = None
@@ -135,7 +135,7 @@ async def replay(
 def _taken(number: int, turns: Sequence[ReplayedTurn], place: str) -> str:
     offers = turns[-1].suggestions if turns else ()
     if number > len(offers):
-        raise InvalidRequest(f"{place}: follow-up {number} is taken, but {len(offers)} were offered")
+        raise CommandError(f"{place}: follow-up {number} is taken, but {len(offers)} were offered")
     return offers[number - 1].question
 
 
@@ -159,8 +159,8 @@ async def _play(client: ChatClient, question: Question, turn: ReplayedTurn) -> s
                 turn.suggestions = suggestions
             case TurnCompleted():
                 turn.completed, turn.total_ms = event, elapsed_ms
-            case TurnFailed(message=message):
-                raise ApiError(f"{question.text}: {message}")
+            case TurnFailed(code=code):
+                raise CommandError(f"{question.text}: the turn failed ({code})")
     if turn.completed is None:
-        raise ApiError(f"{question.text}: the stream ended without an answer")
+        raise CommandError(f"{question.text}: the stream ended without an answer")
     return session_id

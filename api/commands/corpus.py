@@ -101,15 +101,15 @@ def expand(
 
 
 def _check_provider(settings: Settings, name: str) -> None:
-    """Raises `InvalidRequest` for a provider that is not there or has no model."""
-    from api.errors import InvalidRequest, UnknownProvider
+    """Raises `CommandError` for a provider that has no model, `UnknownProvider` for one that is not there."""
+    from api.errors import CommandError, UnknownProvider
 
     endpoints = settings.providers.endpoints
     if name not in settings.providers.names:
         raise UnknownProvider(name, endpoints)
     if name not in endpoints:
         writers = ", ".join(endpoints) or "none yet, see providers.endpoints in configs/app.yaml"
-        raise InvalidRequest(
+        raise CommandError(
             f"provider '{name}' cannot write: it has no model and only quotes the FAQ; with one: {writers}"
         )
 

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from api.errors import CommandError
 
-class CasesError(ValueError):
+
+class CasesError(CommandError):
     """A case file cannot be used; the message is one line and names the place."""
 
 

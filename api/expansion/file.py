@@ -45,7 +45,10 @@ class ExpansionFile:
             self.done = set(read_expansions(self.path))
         except BlockingIOError as exc:
             self._file.close()
-            raise Conflict(f"another `smartstore expand` is writing {self.path}") from exc
+            raise Conflict(
+                "다른 작업이 이 파일에 쓰고 있습니다. 끝난 뒤에 다시 시도해 주세요.",
+                english=f"another `smartstore expand` is writing {self.path}",
+            ) from exc
         except CorpusError:
             self._file.close()
             raise

@@ -21,7 +21,11 @@ _FOREIGN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 
 
 class BadReply(Exception):
-    """The reply cannot be used; the message says why, in Korean, for the model's second attempt."""
+    """The reply cannot be used; `message` says why in Korean, for the model's second attempt."""
+
+    def __init__(self, message: str, english: str) -> None:
+        self.message = message
+        super().__init__(english)
 
 
 def read_reply(text: str, faq: Faq) -> tuple[str, str]:
@@ -35,14 +39,15 @@ def read_reply(text: str, faq: Faq) -> tuple[str, str]:
     _check("첫째 질문", natural, NATURAL_CHARS, faq)
     _check("둘째 질문", short, SHORT_CHARS, faq)
     if _letters(natural) == _letters(short):
-        raise BadReply("두 질문이 같습니다")
+        raise BadReply("두 질문이 같습니다", "the two queries are the same")
     return natural, short
 
 
 def _queries(text: str) -> tuple[str, str]:
     queries = json_object(text).get("queries")
     if not isinstance(queries, list) or len(queries) != 2 or not all(isinstance(q, str) for q in queries):
-        raise BadReply('{"queries": ["첫째 질문", "둘째 질문"]} 모양의 JSON이 아닙니다')
+        asked = '{"queries": ["첫째 질문", "둘째 질문"]}'
+        raise BadReply(f"{asked} 모양의 JSON이 아닙니다", "no JSON object with two queries")
     natural, short = map(clean_title, queries)
     return natural, short
 
@@ -50,15 +55,18 @@ def _queries(text: str) -> tuple[str, str]:
 def _check(which: str, query: str, bounds: tuple[int, int], faq: Faq) -> None:
     least, most = bounds
     if not least <= len(query) <= most:
-        raise BadReply(f"{which}이 {len(query)}자입니다. {least}~{most}자여야 합니다")
+        raise BadReply(
+            f"{which}이 {len(query)}자입니다. {least}~{most}자여야 합니다",
+            f"a query has {len(query)} characters, not {least} to {most}",
+        )
     letters = sum(character.isalpha() for character in query)
     hangul = len(_HANGUL.findall(query))
     if hangul < 2 or hangul * 5 < letters:
-        raise BadReply(f"{which}이 한국어가 아닙니다")
+        raise BadReply(f"{which}이 한국어가 아닙니다", "a query is not Korean")
     if set(_FOREIGN.findall(query)) - set(_FOREIGN.findall(faq.question + faq.answer)):
-        raise BadReply(f"{which}에 한자나 일본어가 있습니다")
+        raise BadReply(f"{which}에 한자나 일본어가 있습니다", "a query holds Chinese or Japanese")
     if _letters(query) in (_letters(faq.question), _letters(faq.body_question)):
-        raise BadReply(f"{which}이 제목과 같습니다")
+        raise BadReply(f"{which}이 제목과 같습니다", "a query repeats the title")
 
 
 def _letters(text: str) -> str:

@@ -38,7 +38,7 @@ class ExpansionReport:
     """
 
     written: int = 0
-    skipped: list[tuple[Faq, str]] = field(default_factory=list)
+    skipped: list[tuple[Faq, BadReply | ProviderError]] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
 
 
@@ -123,13 +123,13 @@ class _Job:
                 self._report.written += 1
                 self._failures = 0
             except BadReply as exc:
-                self._report.skipped.append((faq, str(exc)))
+                self._report.skipped.append((faq, exc))
                 self._failures = 0
             except ProviderError as exc:
                 self._failures += 1
                 if self._failures >= FAILURES_IN_A_ROW:
                     raise
-                self._report.skipped.append((faq, exc.message))
+                self._report.skipped.append((faq, exc))
             self._progress()
 
     async def _write(self, faq: Faq) -> tuple[str, str]:
@@ -137,7 +137,7 @@ class _Job:
         try:
             return await self._ask(faq)
         except BadReply as exc:
-            fault = str(exc)
+            fault = exc.message
         return await self._ask(faq, fault=fault)
 
     async def _ask(self, faq: Faq, *, fault: str = "") -> tuple[str, str]:

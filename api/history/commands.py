@@ -132,7 +132,7 @@ class _Screen:
 
 def _with_history(action: Callable[[Any], Awaitable[Any]]) -> Any:
     """Carries out `action` on the settings' history."""
-    from api.errors import NotFound
+    from api.errors import CommandError
     from api.history.opening import open_history
     from api.observability.logs import configure_logs
     from api.settings import LogSettings, load_settings
@@ -143,7 +143,7 @@ def _with_history(action: Callable[[Any], Awaitable[Any]]) -> Any:
     async def run() -> Any:
         async with open_history(settings) as history:
             if history is None:
-                raise NotFound("the settings turn the history off (history.enabled)")
+                raise CommandError("the settings turn the history off (history.enabled)")
             return await action(history)
 
     return asyncio.run(run())

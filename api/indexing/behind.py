@@ -46,7 +46,7 @@ async def _build(searcher: Searcher, progress: BuildProgress, settings: Settings
         async for line in process.stdout:
             said = json.loads(line)
             if "step" not in said:
-                progress.failed = said.get("error", "")
+                progress.failed = said.get("reason", "")
                 continue
             progress.step, progress.done, progress.total = said["step"], said["done"], said["total"]
             tenths = _TOLD * progress.done // max(progress.total, 1)

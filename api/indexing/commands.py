@@ -62,7 +62,7 @@ def sync(
 
 
 async def _sync(settings: Settings, corpus: Corpus, *, publish: bool) -> Difference:
-    from api.errors import NotFound
+    from api.errors import CommandError
     from api.history.edits import Edits
     from api.history.opening import open_history
     from api.indexing.curation import Curation
@@ -77,7 +77,7 @@ async def _sync(settings: Settings, corpus: Corpus, *, publish: bool) -> Differe
     configure_logs(LogSettings(level="error", format="console"))
     async with open_history(settings) as history:
         if history is None:
-            raise NotFound("edits are kept in the history, which the settings turn off (history.enabled)")
+            raise CommandError("edits are kept in the history, which the settings turn off (history.enabled)")
         edits = Edits(history.engine)
         served = await asyncio.to_thread(file_corpus, settings)
         live, _ = merged(*served, await edits.overlay())

@@ -61,7 +61,10 @@ class Curation:
         overlay = await self.edits.overlay()
         live = merged(corpus, {}, overlay)[0].find_question(entry.question)
         if live is not None:
-            raise Conflict(f"같은 질문의 FAQ '{live.id}'이(가) 이미 있습니다. 그 FAQ를 고쳐 주세요.")
+            raise Conflict(
+                f"같은 질문의 FAQ '{live.id}'이(가) 이미 있습니다. 그 FAQ를 고쳐 주세요.",
+                english=f"there is a FAQ of the same question, {live.id}",
+            )
         id = new_id(entry.question, {**corpus.by_id, **overlay})
         return await self._edit(id, "add", lambda _: entry, by=by, turn_id=turn_id)
 
@@ -146,7 +149,8 @@ class Curation:
             raise Conflict(
                 "색인이 FAQ 파일과 지금까지의 편집에 맞지 않습니다"
                 "(파일이 바뀌었거나 색인을 되돌린 뒤입니다). "
-                "'smartstore index build'로 맞춘 뒤에 편집해 주세요."
+                "'smartstore index build'로 맞춘 뒤에 편집해 주세요.",
+                english="the index is not of the FAQ file and the edits so far; run `smartstore index build`",
             )
         faqs, wordings = merged(*served, after)
         models = (searcher.embedder, searcher.tokenizer)
@@ -172,7 +176,11 @@ class Curation:
                 while not await self._state.call(redis.set(key, mine, nx=True, px=_LOCK_MS)):  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
         except TimeoutError as exc:
-            raise Conflict("다른 편집이 진행 중입니다. 잠시 후 다시 시도해 주세요.", retry_after=1) from exc
+            raise Conflict(
+                "다른 편집이 진행 중입니다. 잠시 후 다시 시도해 주세요.",
+                english="another edit is under way",
+                retry_after=1,
+            ) from exc
         try:
             yield
         finally:

@@ -53,7 +53,8 @@ async def draft_gap(body: DraftBody, services: ServicesDep, _reader: ReaderDep, 
     try:
         return await draft(texts, services.providers, provider.name)
     except BadDraft as exc:
-        raise ProviderError(provider.name, f"모델이 쓸 수 있는 초안을 쓰지 못했습니다({exc}).") from exc
+        message = "모델이 쓸 수 있는 초안을 쓰지 못했습니다."
+        raise ProviderError(provider.name, message, english=f"wrote no usable draft: {exc}") from exc
 
 
 @router.get("/summary")

@@ -27,7 +27,11 @@ class InlineJobs:
     async def start(self, job_id: str) -> None:
         """Queues the job behind those that wait. Raises `Overloaded` when they are too many."""
         if self._waiting.qsize() >= _MOST_WAITING:
-            raise Overloaded("대기 중인 작업이 많습니다. 끝난 뒤에 다시 시도해 주세요.", retry_after=60)
+            raise Overloaded(
+                "대기 중인 작업이 많습니다. 끝난 뒤에 다시 시도해 주세요.",
+                english=f"{_MOST_WAITING} jobs wait already",
+                retry_after=60,
+            )
         self._waiting.put_nowait(job_id)
 
     async def work(self) -> None:

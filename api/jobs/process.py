@@ -2,9 +2,9 @@
 
     python -m api.jobs.process '{"kind": "reindex"}'
 
-Each line is `{"step", "done", "total"}`; the last one `{"result": …}` or `{"error": …}`. A process
-of its own keeps the turns of the worker beside it fast, can be ended at any moment, and takes
-no one down with it. Knows neither state store nor queue.
+Each line is `{"step", "done", "total"}`; the last one `{"result": …}`, or `{"error": …}` for who asked
+with the `reason` for the log. A process of its own keeps the turns of the worker beside it fast, can be
+ended at any moment, and takes no one down with it. Knows neither state store nor queue.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from dataclasses import asdict
 from threading import Thread
 from typing import Any
 
-from api.errors import ApiError, InvalidRequest
-from api.evaluation.rows import CasesError
+from api.errors import ApiError, CommandError, InvalidRequest
 from api.jobs.requests import JOB_REQUEST, Evaluate, Expand, Reindex, Rollback
-from api.settings import Settings, SettingsError, load_settings
+from api.settings import Settings, load_settings
 from retrieval.errors import RetrievalError
 
 _EVERY_S = 0.5
@@ -66,7 +65,10 @@ async def _expand(request: Expand, settings: Settings) -> dict[str, Any]:
     from retrieval.tokenizer import KoreanTokenizer
 
     if request.provider not in settings.providers.endpoints:
-        raise InvalidRequest(f"provider '{request.provider}'에는 질문을 쓸 모델이 없습니다.")
+        raise InvalidRequest(
+            f"provider '{request.provider}'에는 질문을 쓸 모델이 없습니다.",
+            english=f"provider {request.provider!r} has no model to write with",
+        )
     corpus = corpus_of(settings)
     out = settings.path(settings.data_dir) / "expansions" / f"{request.provider}.jsonl"
     lines = _Lines()
@@ -85,7 +87,7 @@ async def _expand(request: Expand, settings: Settings) -> dict[str, Any]:
             )
     return {
         "file": str(out), "written": report.written, "seconds": round(time.monotonic() - begun, 1),
-        "skipped": [{"id": faq.id, "reason": reason} for faq, reason in report.skipped],
+        "skipped": [{"id": faq.id, "reason": fault.message} for faq, fault in report.skipped],
         "usage": report.usage.model_dump(),
     }  # fmt: skip
 
@@ -97,7 +99,10 @@ async def _evaluate(request: Evaluate, settings: Settings) -> dict[str, Any]:
 
     path = settings.path(settings.data_dir) / "cases" / request.cases
     if not path.is_file():
-        raise InvalidRequest(f"평가 파일이 없습니다: {request.cases}. 데이터 폴더의 cases에 두어 주세요.")
+        raise InvalidRequest(
+            f"평가 파일이 없습니다: {request.cases}. 데이터 폴더의 cases에 두어 주세요.",
+            english=f"there are no cases {path}",
+        )
     lines = _Lines()
     async with open_engine(settings) as engine:
         if request.measure == "retrieval":
@@ -126,7 +131,7 @@ def work(text: str) -> dict[str, Any]:
     """Does what the request asks and returns the result.
 
     Raises:
-        ApiError, RetrievalError, CasesError, SettingsError: it cannot be done; the message says why.
+        ApiError, CommandError, RetrievalError: it cannot be done; the message says why.
     """
     request, settings = JOB_REQUEST.validate_json(text), load_settings()
     match request:
@@ -153,8 +158,11 @@ def main() -> None:
     Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
         _print({"result": work(sys.argv[1])})
-    except (ApiError, RetrievalError, CasesError, SettingsError, OSError) as exc:
-        _print({"error": str(exc)})
+    except ApiError as exc:
+        _print({"error": exc.message, "reason": str(exc)})
+        sys.exit(1)
+    except (CommandError, RetrievalError, OSError) as exc:
+        _print({"error": f"작업을 끝내지 못했습니다: {exc}", "reason": str(exc)})
         sys.exit(1)
 
 

@@ -105,6 +105,8 @@ async def _read(process: Process, job_id: str, writer: EventWriter[JobEvent]) ->
         code, complaint = await process.wait(), (await complaints).decode(errors="replace")
     finally:
         complaints.cancel()
+    if "error" in last:
+        log.warning("job.failed", job_id=job_id, error=last.pop("reason", ""))
     if not last:
         log.error("job.crashed", job_id=job_id, code=code, error=complaint[-_TAIL:])
         last = {"error": f"작업 프로세스가 비정상 종료했습니다 (종료 코드 {code})."}

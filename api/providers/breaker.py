@@ -69,6 +69,7 @@ class BreakerOpen(ProviderError):
     """The provider failed too often lately and is left alone for a while."""
 
     code, status = "provider_unavailable", 503
+    english = "failed several times and is left alone for a while"
 
 
 @dataclass(frozen=True, slots=True)

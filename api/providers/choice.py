@@ -118,7 +118,7 @@ class Providers:
                 again = shown and restarts > 0 and exc.retryable
                 if not again and not waiting:
                     raise
-                log.warning("provider_failed", provider=current, code=exc.code, error=exc.message)
+                log.warning("provider_failed", provider=current, code=exc.code, error=str(exc))
                 after = current if again else waiting.pop(0)
                 restarts = restarts - 1 if again else self._restarts(after)
                 yield Switched(current, after, exc.code, silent=not shown)

@@ -83,7 +83,8 @@ class Broker:
             return await channel.declare_queue(name, durable=True, arguments=arguments)
         except ChannelPreconditionFailed as exc:
             raise QueueUnavailable(
-                f"대기열 {name}이(가) 다른 설정으로 이미 있습니다. 삭제하거나 queue.prefix를 바꿔 주세요."
+                f"대기열 {name}이(가) 다른 설정으로 이미 있습니다. 삭제하거나 queue.prefix를 바꿔 주세요.",
+                english=f"the queue {name} exists with other settings; delete it, or change queue.prefix",
             ) from exc
 
     async def publish(self, work: Work, body: bytes, *, message_id: str) -> None:
@@ -112,7 +113,7 @@ class Broker:
             except AWAY as exc:
                 # A returned message (PublishError) had no queue to go to: it is declared again.
                 if isinstance(exc, DeliveryError) and not isinstance(exc, PublishError):
-                    raise Overloaded(_FULL_MESSAGE, retry_after=5) from exc
+                    raise Overloaded(_FULL_MESSAGE, english="the queue is full", retry_after=5) from exc
                 self._publishing = None
                 if time.monotonic() > deadline:
                     raise QueueUnavailable(_AWAY_MESSAGE, retry_after=3) from exc
@@ -174,7 +175,8 @@ async def open_broker(
         connection = await aio_pika.connect_robust(url, timeout=10, reconnect_interval=0.5, heartbeat=20)
     except AWAY as exc:
         raise QueueUnavailable(
-            f"RabbitMQ에 연결할 수 없습니다 ({exc}). SMARTSTORE_QUEUE__URL을 확인해 주세요."
+            f"RabbitMQ에 연결할 수 없습니다 ({exc}). SMARTSTORE_QUEUE__URL을 확인해 주세요.",
+            english=f"RabbitMQ cannot be reached ({exc}); check SMARTSTORE_QUEUE__URL",
         ) from exc
     broker = Broker(connection, prefix=prefix, max_length=max_length, max_deliveries=max_deliveries)
     try:

@@ -46,6 +46,8 @@ _PING, _SHUTDOWN = b"*1\r\n$4\r\nPING\r\n", b"*1\r\n$8\r\nSHUTDOWN\r\n"
 class EmbeddedStateError(StateUnavailable):
     """The embedded Valkey could not be started on this folder."""
 
+    english = "the embedded Valkey could not be started"
+
 
 @asynccontextmanager
 async def embedded_valkey(
@@ -83,7 +85,10 @@ def socket_path(data_dir: Path) -> Path:
     folder = Path(tempfile.gettempdir()) / f"smartstore-{os.getuid()}-{digest}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise EmbeddedStateError(f"임시 폴더 '{folder}'가 다른 사용자의 것입니다. 지우고 다시 시작해 주세요.")
+        raise EmbeddedStateError(
+            f"임시 폴더 '{folder}'가 다른 사용자의 것입니다. 지우고 다시 시작해 주세요.",
+            english=f"the temporary folder {folder} belongs to another user; remove it and start again",
+        )
     return folder / "valkey.sock"
 
 
@@ -121,7 +126,9 @@ def _usable_folder(data_dir: Path) -> Path:
     except OSError as exc:
         raise EmbeddedStateError(
             f"상태 저장 폴더 '{folder}'에 쓸 수 없습니다({exc.strerror}). "
-            "폴더의 권한을 확인하거나 다른 폴더를 설정해 주세요."
+            "폴더의 권한을 확인하거나 다른 폴더를 설정해 주세요.",
+            english=f"cannot write to the state folder {folder} ({exc.strerror}); "
+            "check its permissions, or set another",
         ) from exc
     return folder
 
@@ -156,7 +163,10 @@ def _start_unless_live(folder: Path, path: Path, fsync: Fsync, max_memory_mb: in
         while not answers(path):
             waited = time.monotonic() - started
             if waited > START_S or (waited > APPEAR_S and _pid_of(folder) is None):
-                raise EmbeddedStateError(f"내장 Valkey가 시작되지 않았습니다. 로그: {_log_tail(folder)}")
+                raise EmbeddedStateError(
+                    "내장 Valkey가 시작되지 않았습니다.",
+                    english=f"the embedded Valkey did not start; its log: {_log_tail(folder)}",
+                )
             time.sleep(0.02)
 
 
@@ -186,7 +196,9 @@ def _launch(folder: Path, path: Path, fsync: Fsync, max_memory_mb: int) -> None:
     )
     if started.returncode != 0:
         said = (started.stdout + started.stderr).strip()
-        raise EmbeddedStateError(f"내장 Valkey가 시작되지 않았습니다: {said}")
+        raise EmbeddedStateError(
+            "내장 Valkey가 시작되지 않았습니다.", english=f"the embedded Valkey did not start: {said}"
+        )
 
 
 def _quoted(value: str) -> str:
@@ -212,7 +224,7 @@ def _log_tail(folder: Path) -> str:
     try:
         return (folder / "valkey.log").read_text(errors="replace")[-600:]
     except OSError:
-        return "(없음)"
+        return "(none)"
 
 
 def _stop_if_last(users: int, path: Path) -> None:

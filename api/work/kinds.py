@@ -32,7 +32,8 @@ class WorkKind(Generic[Event]):
     def unknown(self, work_id: str) -> NotFound:
         """What to raise for an id without a record."""
         return NotFound(
-            f"{self.label} '{work_id[:40]}'을(를) 찾을 수 없습니다. 보관 기간이 지났을 수 있습니다."
+            f"{self.label} '{work_id[:40]}'을(를) 찾을 수 없습니다. 보관 기간이 지났을 수 있습니다.",
+            english=f"there is no {self.key} {work_id[:40]!r}",
         )
 
     def lost(self, work_id: str) -> LeaseLost:
@@ -44,3 +45,4 @@ class LeaseLost(ApiError):
     """Another run has taken this work over, or it is closed: write no more."""
 
     code = "lease_lost"
+    english = "another run holds the work, or it has ended"

@@ -186,8 +186,10 @@ class Upstream:
             error=str(exc),
         )
         if unreached:
-            return ProviderError(self.name, f"'{self.name}' 서버에 연결할 수 없습니다.", sent=False)
-        return ProviderError(self.name, f"'{self.name}' 서버와의 연결이 끊겼습니다.")
+            message = f"'{self.name}' 서버에 연결할 수 없습니다."
+            return ProviderError(self.name, message, english="the server cannot be reached", sent=False)
+        message = f"'{self.name}' 서버와의 연결이 끊겼습니다."
+        return ProviderError(self.name, message, english="the server hung up")
 
     def _session(self) -> aiohttp.ClientSession:
         """The session, opened with the first request: it belongs to the running event loop."""

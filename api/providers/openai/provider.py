@@ -40,6 +40,8 @@ _LONGEST_LIST = 2**22
 class TooLong(ProviderRejected):
     """The server has no room for the prompt and its answer; `said` is what it told."""
 
+    english = "the prompt is too long for the model"
+
     def __init__(self, provider: str, message: str, said: str) -> None:
         super().__init__(provider, message)
         self.said = said
@@ -130,7 +132,7 @@ class OpenAICompatible:
                 spent = attempt >= self.endpoint.max_retries and not elsewhere
                 if shown or late or not exc.retryable or spent:
                     raise
-                log.info("provider_retry", provider=self.name, error=exc.message, wait_s=round(wait, 2))
+                log.info("provider_retry", provider=self.name, error=str(exc), wait_s=round(wait, 2))
             if not elsewhere:
                 attempt += 1
                 tried.clear()
@@ -150,7 +152,11 @@ class OpenAICompatible:
             raise self._late("상태 확인에") from exc
         names, model = _model_ids(listed), self.served()
         if names and model not in names:
-            raise ProviderRejected(self.name, f"'{self.name}' 서버에 모델 '{model}'이(가) 없습니다.")
+            raise ProviderRejected(
+                self.name,
+                f"'{self.name}' 서버에 모델 '{model}'이(가) 없습니다.",
+                english=f"the server has no model {model!r}",
+            )
 
     async def _attempt(
         self, body: dict[str, Any], deadline: float, session: str | None, tried: set[Server]
@@ -196,11 +202,13 @@ class OpenAICompatible:
                 log.warning("provider_overlong", provider=self.name, pieces=completion.progress)
                 completion.ended = True
             if not completion.ended:
-                raise ProviderError(self.name, f"'{self.name}'의 답변이 중간에 끊겼습니다.")
+                message = f"'{self.name}'의 답변이 중간에 끊겼습니다."
+                raise ProviderError(self.name, message, english="the answer broke off")
             rest = completion.rest()
             if not completion.visible:
                 log.warning("provider_empty", provider=self.name, finish_reason=completion.finish_reason)
-                raise ProviderError(self.name, f"'{self.name}'이(가) 빈 답변을 보냈습니다.")
+                message = f"'{self.name}'이(가) 빈 답변을 보냈습니다."
+                raise ProviderError(self.name, message, english="the answer was empty")
             yield Chunk(rest, completion.usage(), completion.finish_reason)
 
     def _completion(self, body: dict[str, Any]) -> Completion:
@@ -254,15 +262,18 @@ class OpenAICompatible:
             return ProviderError(
                 self.name,
                 f"'{self.name}' 서버에 {reason} 답하지 못했습니다(HTTP {status}).",
+                english=f"the server failed (HTTP {status})",
                 retry_after=retry_after(response.header),
             )
         if is_too_long(status, told):
             return TooLong(self.name, f"'{self.name}' 모델에 비해 질문과 자료가 너무 깁니다.", told)
-        return ProviderRejected(self.name, f"'{self.name}' 서버가 요청을 거절했습니다(HTTP {status}).")
+        message = f"'{self.name}' 서버가 요청을 거절했습니다(HTTP {status})."
+        return ProviderRejected(self.name, message, english=f"the server refused the request (HTTP {status})")
 
     def _unreadable(self, what: str) -> ProviderError:
         log.warning("provider_unreadable", provider=self.name, received=self._safe(what))
-        return ProviderError(self.name, f"'{self.name}'이(가) 읽을 수 없는 답변을 보냈습니다.")
+        message = f"'{self.name}'이(가) 읽을 수 없는 답변을 보냈습니다."
+        return ProviderError(self.name, message, english="the answer cannot be read")
 
     def _safe(self, said: str) -> str:
         """What a server said as it may be logged."""
@@ -276,7 +287,9 @@ class OpenAICompatible:
         if self.third_party and not self.endpoint.api_key.get_secret_value():
             variable = f"{ENV_PREFIX}PROVIDERS__ENDPOINTS__{self.name.upper()}__API_KEY"
             raise ProviderRejected(
-                self.name, f"provider '{self.name}'의 API 키가 없습니다. {variable}를 설정해 주세요."
+                self.name,
+                f"provider '{self.name}'의 API 키가 없습니다. {variable}를 설정해 주세요.",
+                english=f"there is no API key; set {variable}",
             )
 
     def _body(self, prompt: GroundedPrompt, options: GenerationOptions) -> dict[str, Any]:

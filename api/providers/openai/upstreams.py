@@ -156,7 +156,8 @@ class Upstreams:
                 return server
         waits = [server.rests_until - time.monotonic() for server in self.servers]
         message = f"'{self.name}'의 서버가 모두 여러 번 실패해 잠시 쉬고 있습니다."
-        raise BreakerOpen(self.name, message, retry_after=max(min(waits), 0.1))
+        english = "each of its servers failed several times and is left alone for a while"
+        raise BreakerOpen(self.name, message, english=english, retry_after=max(min(waits), 0.1))
 
     def _order(self, session: str | None, tried: Collection[Server]) -> list[Server]:
         """The servers to ask, best first."""

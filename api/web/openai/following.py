@@ -26,7 +26,7 @@ class TurnFault(ApiError):
     """The turn ended without an answer."""
 
     def __init__(self, event: TurnFailed) -> None:
-        super().__init__(event.message)
+        super().__init__(event.message, english=f"the turn failed ({event.code})")
         self.code, self.status = event.code, status_of(event.code)
 
 

@@ -17,10 +17,14 @@ class UnknownModel(ApiError):
     """No such model."""
 
     code, status = "model_not_found", 404
+    english = "unknown model"
 
     def __init__(self, name: str, valid: Iterable[str]) -> None:
         self.name = name
-        super().__init__(f"모델 '{name[:80]}'이(가) 없습니다. 사용할 수 있는 값: {', '.join(valid)}")
+        super().__init__(
+            f"모델 '{name[:80]}'이(가) 없습니다. 사용할 수 있는 값: {', '.join(valid)}",
+            english=f"{self.english} {name[:80]!r}",
+        )
 
 
 def faq_provider(model: str, providers: Providers) -> str | None:

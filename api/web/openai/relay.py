@@ -157,7 +157,8 @@ class Relay:
             # The caller's key is good; it is ours that the provider does not take.
             name = self.provider.name
             log.error("gateway_key_refused", provider=name, status=response.status)
-            raise ProviderRejected(name, f"'{name}' 서버가 이 서버의 API 키를 받지 않았습니다.")
+            message = f"'{name}' 서버가 이 서버의 API 키를 받지 않았습니다."
+            raise ProviderRejected(name, message, english="the server does not take the API key")
         headers = [
             (name, value)
             for name, value in response.headers

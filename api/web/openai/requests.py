@@ -29,10 +29,11 @@ class Unsupported(InvalidRequest):
     """A field asks for what a grounded answer cannot do."""
 
     code = "unsupported_parameter"
+    english = "unsupported parameter"
 
     def __init__(self, param: str, message: str) -> None:
         self.param = param
-        super().__init__(f"{param}: {message}")
+        super().__init__(f"{param}: {message}", english=f"{self.english} {param}")
 
 
 def refuse_tools(tools: Sequence[Any] | None, choice: Any) -> None:

@@ -39,11 +39,11 @@ async def ready(services: ServicesDep) -> JSONResponse:
         checks["state"] = exc.message
     except RedisError as exc:
         # It answers, but takes nothing: a full disk, for one.
-        checks["state"] = str(exc)
+        checks["state"] = f"대화 저장소가 쓰기를 받지 않습니다: {exc}"
     try:
         await asyncio.to_thread(services.engine.searcher.index.get, [])
     except RetrievalError as exc:
-        checks["index"] = str(exc)
+        checks["index"] = f"FAQ를 검색할 수 없습니다: {exc}"
     ok = all(value == "ok" for value in checks.values())
     body = {
         "status": "ready" if ok else "unavailable",

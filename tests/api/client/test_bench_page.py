@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.client.bench_page import BenchPage, bench_page
-from api.errors import InvalidRequest
+from api.errors import CommandError
 from tests.api.live import ROOT, SMARTSTORE, environment
 
 
@@ -34,7 +34,7 @@ def test_a_page_is_compared_with_a_kept_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "[]", '{"figures": 3}'])
 def test_a_file_that_is_no_page_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(InvalidRequest, match="saved run"):
+    with pytest.raises(CommandError, match="saved run"):
         BenchPage.load(tmp_path / "x.json")
 
 

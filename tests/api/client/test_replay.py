@@ -11,7 +11,7 @@ import pytest
 
 from api.client.demo_document import Setting, render
 from api.client.replay import ReplayedTurn, Scenario, read_scenarios
-from api.errors import InvalidRequest
+from api.errors import CommandError
 from api.events import REFUSAL, Source, Suggestion, TurnCompleted
 from tests.api.live import ROOT, SMARTSTORE, Live, environment
 
@@ -95,7 +95,7 @@ def test_demo_without_a_server_asks_in_its_own_process(data_dir: Path, tmp_path:
 def test_faulty_scenarios_are_one_clear_message(tmp_path: Path, yaml: str, fault: str) -> None:
     path = tmp_path / "scenarios.yaml"
     path.write_text(yaml, encoding="utf-8")
-    with pytest.raises(InvalidRequest, match=fault):
+    with pytest.raises(CommandError, match=fault):
         read_scenarios(path)
 
 

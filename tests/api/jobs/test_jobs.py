@@ -29,7 +29,7 @@ for n in range(3): print(json.dumps({"step": "embed", "done": n + 1, "total": 3}
 print(json.dumps({"result": {"faqs": 186}}))
 """
 SLOW = 'import time; print(\'{"step": "embed", "done": 1, "total": 9}\', flush=True); time.sleep(60)'
-FAILS = 'print(\'{"error": "FAQ 파일이 없습니다"}\'); raise SystemExit(1)'
+FAILS = 'print(\'{"error": "FAQ 파일이 없습니다", "reason": "no FAQ file"}\'); raise SystemExit(1)'
 CRASHES = "import os; os._exit(9)"
 
 

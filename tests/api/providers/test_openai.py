@@ -75,7 +75,7 @@ async def test_reasoning_opened_by_the_template_never_reaches_the_seller(server:
 async def test_answer_of_reasoning_alone_is_a_failure(server: Upstream) -> None:
     server.pieces = ("<think>", "생각만 하다가 끝났다")
     async with provider(server) as small:
-        with pytest.raises(ProviderError, match="빈 답변"):
+        with pytest.raises(ProviderError, match="empty"):
             await collect(small.stream(prompt(), OPTIONS))
 
 

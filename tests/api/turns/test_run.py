@@ -106,7 +106,7 @@ async def test_run_whose_lease_was_taken_writes_no_more(embedded_state: State) -
         await asyncio.sleep(0.25)
         key = embedded_state.key("turn", request.turn_id)
         await embedded_state.redis.hset(key, mapping={"token": "somebody else", "lease_until": 0})
-        with pytest.raises(Exception, match="다른 실행"):
+        with pytest.raises(Exception, match="another run"):
             await first
         assert slow.closed == [request.turn_id]
         assert shown(await one.events(request.turn_id)) != ANSWER

@@ -92,4 +92,5 @@ class TranslatingRelay(Relay):
 
     def _unreadable(self) -> ProviderError:
         name = self.provider.name
-        return ProviderError(name, f"'{name}'이(가) 읽을 수 없는 답변을 보냈습니다.")
+        message = f"'{name}'이(가) 읽을 수 없는 답변을 보냈습니다."
+        return ProviderError(name, message, english="the answer cannot be read")
