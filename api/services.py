@@ -1,47 +1,36 @@
-"""The composition root: the one place that chooses implementations and joins them.
+"""The composition root: joins what the rooms' own `opening.py` open, for the app and the worker.
 
-Shared by the app, the worker and the `smartstore` command. Resources open in order and close
-in reverse.
+Resources open in order and close in reverse.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
-
-import structlog
-from prometheus_client import start_http_server
 
 from api.access.auth import Access
 from api.access.keys import Key
 from api.access.opening import check_keys, open_access
 from api.access.readers import Readers
 from api.channels.hand_over.sender import sending
-from api.conversation.answer import AnswerRules, Conversation
 from api.conversation.answer_cache import AnswerCache, answer_version
-from api.conversation.context import ContextResolver
-from api.conversation.followups import FollowUps
-from api.conversation.rewriting import QuestionRewriter
+from api.conversation.opening import Engine, open_engine
 from api.history.edits import Edits
 from api.history.opening import open_history, open_outbox, write_behind
 from api.history.outbox import Outbox
 from api.history.store import History
 from api.indexing.behind import build_behind
-from api.indexing.build import corpus_embedder, embedder_of, reranker_of
 from api.indexing.curation import Curation
-from api.indexing.edited import expected_corpus
 from api.indexing.refresh import refresh_index
 from api.jobs.base import JobRunner
 from api.jobs.inline import open_inline_jobs
 from api.jobs.queued import JobWorker, QueuedJobs
 from api.jobs.records import JobRecords
-from api.observability.metrics import Metrics
+from api.observability.metrics import Metrics, serve_metrics
 from api.observability.queue_watch import watch_queues
 from api.observability.tracing import open_tracing, trace_turn
 from api.providers.choice import Providers
-from api.providers.factory import open_providers
 from api.settings import Settings
 from api.state.broker import Broker, open_broker
 from api.state.connection import State
@@ -58,31 +47,6 @@ from api.turns.sessions import Sessions
 from api.turns.signals import Signals
 from api.web.sse import NumberedEvent
 from api.work.event_log import EventLog
-from retrieval.errors import IndexMismatch, IndexMissing
-from retrieval.first.index import first_index
-from retrieval.index.base import FaqIndex
-from retrieval.index.opening import open_index
-from retrieval.index.rows import fingerprint
-from retrieval.prompt import load_system_prompt
-from retrieval.ranking.ranker import Ranker
-from retrieval.scope.classifier import ScopeClassifier
-from retrieval.search import Searcher
-from retrieval.tokenizer import KoreanTokenizer
-
-log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """What answers questions; needs no state store.
-
-    Attributes:
-        searcher: finds FAQs.
-        conversation: answers turns.
-    """
-
-    searcher: Searcher
-    conversation: Conversation
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,81 +84,6 @@ class Services:
             async with aclosing(self.turns.follow(turn_id, after)) as events:
                 async for item in reader.each(events):
                     yield item
-
-
-def open_searcher(settings: Settings, *, of_corpus: bool = False, first: bool = False) -> Searcher:
-    """Opens the search; blocking, some seconds for the models.
-
-    Args:
-        settings: where everything is.
-        of_corpus: the index must be of the settings' corpus, as where questions of sellers are answered.
-        first: answer from the words of that corpus where there is no such index yet.
-
-    Raises:
-        IndexMissing, IndexMismatch: the message names the command that mends it.
-        CorpusError: the corpus cannot be read.
-    """
-    embedder = embedder_of(settings)
-    tokenizer = KoreanTokenizer()
-    served, expected = expected_corpus(settings) if of_corpus else None, None
-    if served is not None:
-        names = {"embedder": embedder.name, "tokenizer": tokenizer.version}
-        expected = fingerprint(served[0].faqs, served[1], **names)
-    index: FaqIndex
-    try:
-        index = open_index(
-            settings.index_uri,
-            token=settings.index.token.get_secret_value(),
-            embedder=embedder.name,
-            tokenizer=tokenizer.version,
-            fingerprint=expected,
-            snapshot_max_faqs=settings.index.snapshot_max_faqs,
-        )
-    except (IndexMissing, IndexMismatch):
-        if not first or served is None or expected is None:
-            raise
-        with corpus_embedder(settings, embedder) as remembering:
-            index = first_index(*served, remembering, tokenizer, fingerprint=expected)
-    ranker = Ranker.load(embedder=embedder.name)
-    return Searcher(index, embedder, tokenizer, ranker, reranker=reranker_of(settings.reranker))
-
-
-@asynccontextmanager
-async def open_engine(
-    settings: Settings, *, state: State | None = None, of_corpus: bool = False, first: bool = False
-) -> AsyncIterator[Engine]:
-    """Opens search and conversation; raises as `open_searcher` does."""
-    searcher = await asyncio.to_thread(open_searcher, settings, of_corpus=of_corpus, first=first)
-    try:
-        await asyncio.to_thread(
-            searcher.search, "정산은 언제 되나요?"
-        )  # loads the models before the first turn
-        scope = ScopeClassifier.load()
-        async with open_providers(settings, searcher.tokenizer, state=state) as providers:
-            conversation = Conversation(
-                context=ContextResolver(searcher, scope=scope),
-                scope=scope,
-                followups=FollowUps(searcher, scope=scope),
-                providers=providers,
-                rewriter=_rewriter(settings, providers),
-                rules=AnswerRules(
-                    load_system_prompt(),
-                    passages=settings.conversation.passages,
-                    max_tokens=settings.conversation.max_answer_tokens,
-                    drop_ungrounded=settings.conversation.ungrounded == "drop",
-                ),
-            )
-            try:
-                yield Engine(searcher, conversation)
-            finally:
-                conversation.lanes.close()
-    finally:
-        searcher.index.close()
-
-
-def _rewriter(settings: Settings, providers: Providers) -> QuestionRewriter | None:
-    timeout_s = settings.conversation.rewrite_timeout_s
-    return QuestionRewriter(providers, timeout_s=timeout_s) if timeout_s else None
 
 
 @asynccontextmanager
@@ -247,25 +136,10 @@ async def open_worker(settings: Settings) -> AsyncIterator[TurnWorker]:
         async with (
             worker.consuming(drain_s=settings.turns.drain_s),
             watch_queues(broker, parts.waiting, parts.metrics),
-            _metrics_server(settings, parts.metrics),
+            serve_metrics(settings.queue.metrics_port, parts.metrics),
             JobWorker(broker, JobRecords(state)).consuming(drain_s=0.0),
         ):
             yield worker
-
-
-@asynccontextmanager
-async def _metrics_server(settings: Settings, metrics: Metrics) -> AsyncIterator[None]:
-    """Serves a worker's metrics where the settings name a port."""
-    if not settings.queue.metrics_port:
-        yield
-        return
-    server, thread = start_http_server(settings.queue.metrics_port, registry=metrics.registry)
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,14 +249,3 @@ def _answering(settings: Settings, parts: _Parts) -> Answering:
     if settings.tracing.endpoint:
         observers = (trace_turn, *observers)
     return Answering(engine.conversation, cache, observers)
-
-
-def warn_of_missing_key(settings: Settings) -> None:
-    """Says at start that a fallback will answer in the default provider's place for want of its key."""
-    if settings.providers.default_lacks_key:
-        log.warning(
-            "default_provider_has_no_key",
-            provider=settings.providers.default,
-            answers_instead=", ".join(settings.providers.fallback) or "nobody",
-            set=settings.key_variable,
-        )

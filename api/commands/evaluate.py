@@ -14,9 +14,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from api.conversation.opening import Engine
     from api.evaluation.play import Player
     from api.evaluation.searching import Measured
-    from api.services import Engine
     from api.settings import Settings
 
 app = typer.Typer(
@@ -51,7 +51,7 @@ def retrieval(
         summarize_retrieval,
     )
     from api.evaluation.tables import print_retrieval
-    from api.services import open_searcher
+    from api.indexing.opening import open_searcher
 
     rows = read_retrieval_cases(cases)
     under_test = _measured(faq, expansions)
@@ -276,9 +276,9 @@ def _play(
     """Opens the engine, has `measure` play its cases with the provider; the report says who answered."""
     import asyncio
 
+    from api.conversation.opening import open_engine
     from api.evaluation.play import Player
     from api.observability.logs import configure_logs
-    from api.services import open_engine
     from api.settings import LogSettings
 
     configure_logs(LogSettings(level="error", format="console"))

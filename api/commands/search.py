@@ -18,7 +18,7 @@ def search(
     from rich.console import Console
     from rich.table import Table
 
-    from api.services import open_searcher
+    from api.indexing.opening import open_searcher
     from api.settings import load_settings
 
     result = open_searcher(load_settings()).search(query, limit=limit)

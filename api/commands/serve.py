@@ -39,7 +39,7 @@ def serve(
     from api.access.opening import check_listening
     from api.indexing.named import check_same_corpus
     from api.observability.logs import configure_logs
-    from api.services import warn_of_missing_key
+    from api.providers.factory import warn_of_missing_key
     from api.settings import load_settings
 
     settings = load_settings()

@@ -19,7 +19,8 @@ def worker(
     import signal
 
     from api.observability.logs import configure_logs
-    from api.services import open_worker, warn_of_missing_key
+    from api.providers.factory import warn_of_missing_key
+    from api.services import open_worker
     from api.settings import load_settings
 
     settings = load_settings()

@@ -14,13 +14,13 @@ from typing import Any
 
 from api.conversation.context import ContextResolver, Resolution
 from api.conversation.memory import Memory, RememberedTurn
+from api.conversation.opening import Engine
 from api.evaluation.answers import judge_answers, read_answer_cases, summarize_answers
 from api.evaluation.dialogues import rank_dialogues, read_dialogues, summarize_dialogues
 from api.evaluation.play import Player
 from api.evaluation.retrieval import DEPTH, rank_cases, read_retrieval_cases, summarize_retrieval
 from api.evaluation.rows import CasesError
 from api.evaluation.scope import SHARES, judge_scope, read_scope_cases, summarize_scope
-from api.services import Engine
 from retrieval.ranking.ranker import RANKING
 from retrieval.scope.classifier import SCOPE_DIR
 

@@ -100,8 +100,8 @@ def gaps(
     from rich.console import Console
     from rich.table import Table
 
+    from api.indexing.opening import open_searcher
     from api.insights.gaps import gap_report
-    from api.services import open_searcher
     from api.settings import load_settings
 
     searcher = open_searcher(load_settings())

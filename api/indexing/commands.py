@@ -67,9 +67,9 @@ async def _sync(settings: Settings, corpus: Corpus, *, publish: bool) -> Differe
     from api.history.opening import open_history
     from api.indexing.curation import Curation
     from api.indexing.edited import file_corpus
+    from api.indexing.opening import open_searcher
     from api.indexing.sync import BY, difference
     from api.observability.logs import configure_logs
-    from api.services import open_searcher
     from api.settings import LogSettings
     from api.state.opening import open_settings_state
     from retrieval.edits.overlay import merged

@@ -93,9 +93,9 @@ async def _expand(request: Expand, settings: Settings) -> dict[str, Any]:
 
 
 async def _evaluate(request: Evaluate, settings: Settings) -> dict[str, Any]:
+    from api.conversation.opening import open_engine
     from api.evaluation import answers, retrieval
     from api.evaluation.play import Player
-    from api.services import open_engine
 
     path = settings.path(settings.data_dir) / "cases" / request.cases
     if not path.is_file():

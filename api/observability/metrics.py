@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -176,3 +176,18 @@ class ServerMetrics(Collector):
                 for outcome, count in server.counts.items():
                     requests.add_metric((*at, outcome), count)
         yield from (requests, outstanding, rests)
+
+
+@asynccontextmanager
+async def serve_metrics(port: int, metrics: Metrics) -> AsyncIterator[None]:
+    """Serves the metrics of a process without routes of its own, where there is a `port`."""
+    if not port:
+        yield
+        return
+    server, thread = start_http_server(port, registry=metrics.registry)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -7,6 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+import structlog
+
 from api.providers.base import ChatProvider
 from api.providers.breaker import CircuitBreaker
 from api.providers.choice import Providers
@@ -21,6 +23,7 @@ from retrieval.tokenizer import KoreanTokenizer
 if TYPE_CHECKING:
     from api.providers.openai.upstreams import Upstreams
 
+log = structlog.get_logger(__name__)
 # One of several servers is asked for its models before it gets a turn again: trying costs nobody anything.
 _LONGEST_REST_S = 20.0
 
@@ -91,3 +94,14 @@ async def _open_upstreams(
         for url in endpoint.base_urls
     ]
     return Upstreams(name, pools, breaker=breaker if len(pools) > 1 else None)
+
+
+def warn_of_missing_key(settings: Settings) -> None:
+    """Says at start that a fallback will answer in the default provider's place for want of its key."""
+    if settings.providers.default_lacks_key:
+        log.warning(
+            "default_provider_has_no_key",
+            provider=settings.providers.default,
+            answers_instead=", ".join(settings.providers.fallback) or "nobody",
+            set=settings.key_variable,
+        )

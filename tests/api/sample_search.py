@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from api.services import open_searcher
+from api.indexing.opening import open_searcher
 from api.settings import load_settings
 from retrieval.search import Searcher
 

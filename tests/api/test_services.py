@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from api import services
-from api.indexing import edited
+from api.indexing import edited, opening
 from api.settings import RerankerSettings, load_settings
 from api.state import connection
 from tests.api.live import serve
@@ -32,7 +32,7 @@ async def test_starting_opens_the_embedder_the_corpus_and_the_store_once(
 
         monkeypatch.setattr(module, name, counting)
 
-    count(services, "embedder_of")
+    count(opening, "embedder_of")
     count(edited, "open_corpus")
     count(connection, "embedded_valkey")
     settings = load_settings().model_copy(update={"data_dir": data_dir})

@@ -68,9 +68,9 @@ def steps(asked: list[str]) -> dict[str, float]:
     from api.conversation.context import ContextResolver
     from api.conversation.followups import FollowUps
     from api.conversation.memory import Memory
+    from api.indexing.opening import open_searcher
     from api.providers.base import GenerationOptions, full_answer
     from api.providers.extractive import Extractive
-    from api.services import open_searcher
     from api.settings import load_settings
     from retrieval.prompt import ground, load_system_prompt
     from retrieval.scope.classifier import ScopeClassifier

@@ -14,8 +14,8 @@ from typing import Any
 
 from api.conversation.context import ContextResolver
 from api.conversation.memory import Memory
+from api.conversation.opening import Engine, open_engine
 from api.evaluation.play import PlayedTurn, play
-from api.services import Engine, open_engine
 from api.settings import load_settings
 
 CASES = Path(__file__).resolve().parent

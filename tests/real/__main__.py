@@ -20,6 +20,7 @@ from pathlib import Path
 
 import httpx
 
+from api.conversation.opening import Engine, open_engine
 from api.errors import ApiError
 from api.evaluation.play import PlayedTurn
 from api.evaluation.rows import CasesError
@@ -27,7 +28,6 @@ from api.evaluation.scope import LABELS
 from api.evaluation.scorecard import measure_file
 from api.evaluation.searching import measured
 from api.observability.logs import configure_logs
-from api.services import Engine, open_engine
 from api.settings import LogSettings, Settings, load_settings
 from retrieval.prompt import load_system_prompt
 from tests.bench.report import conditions, write_section

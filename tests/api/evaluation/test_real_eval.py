@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from api.conversation.memory import Memory
+from api.conversation.opening import open_engine
 from api.evaluation.play import PlayedTurn
 from api.evaluation.rows import CasesError
 from api.events import Usage
-from api.services import open_engine
 from api.settings import load_settings
 from tests.real.__main__ import open_settings, require_served, split_rows
 from tests.real.kept import KeptPlayer
