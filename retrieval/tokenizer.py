@@ -11,7 +11,7 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -19,6 +19,7 @@ _RULES = 2
 _CONTENT = frozenset({"NNG", "NNP", "NR", "XR", "VV", "VA", "MAG", "SL", "SH", "SN", "XPN", "XSN", "W_URL"})
 _WORD = re.compile(r"[^\W_]+")
 _MANY = 2_000  # below, loading the model a second time costs more than it saves
+_loading = threading.Lock()
 
 
 class KoreanTokenizer:
@@ -30,7 +31,6 @@ class KoreanTokenizer:
 
     def __init__(self) -> None:
         self.version = f"kiwi-{version('kiwipiepy')}-{_RULES}"
-        self._lock = threading.Lock()
 
     def tokens(self, text: str) -> tuple[str, ...]:
         """Returns the search terms of `text` in order, repeats kept.
@@ -39,8 +39,8 @@ class KoreanTokenizer:
         words, Chinese characters and numbers; lower-cased, letters and digits only. Text without
         any of these (`요?`) yields its plain words, so that only punctuation is left without a term.
         """
-        with self._lock:
-            kiwi = self._kiwi
+        with _loading:
+            kiwi = _model()
         return _terms(text, kiwi.tokenize(text))
 
     def tokens_of(self, texts: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -52,9 +52,11 @@ class KoreanTokenizer:
         for text, morphemes in zip(texts, _load(os.cpu_count() or 1).tokenize(texts), strict=True):
             yield _terms(text, morphemes)
 
-    @cached_property
-    def _kiwi(self) -> Any:
-        return _load(1)
+
+@cache
+def _model() -> Any:
+    """One for the process: nothing of it differs between tokenizers."""
+    return _load(1)
 
 
 def _load(threads: int) -> Any:
