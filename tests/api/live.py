@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx
 
+from tests.api.warm import WarmProcess, run
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMARTSTORE = [sys.executable, "-m", "api.cli"]
 
@@ -25,7 +27,7 @@ class Live:
     """A running server."""
 
     url: str
-    process: subprocess.Popen[str]
+    process: WarmProcess
     data_dir: Path
 
     def client(self) -> httpx.Client:
@@ -45,26 +47,23 @@ def environment(data_dir: Path, **settings: str) -> dict[str, str]:
 @contextmanager
 def serve(data_dir: Path, *options: str, **settings: str) -> Iterator[Live]:
     """Runs a server on a free port until the context ends."""
-    command = [*SMARTSTORE, "serve", "--port", "0", *options]
-    log = (data_dir / "serve.log").open("a")
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment(data_dir, **settings),
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        assert "is ready" in line, (data_dir / "serve.log").read_text()[-3000:]
-        yield Live(line.rsplit(" ", 1)[-1].strip(), process, data_dir)
-    finally:
-        process.terminate()
-        process.wait(60)
-        process.stdout.close()
-        log.close()
+    read, write = os.pipe()
+    with (data_dir / "serve.log").open("a") as log, os.fdopen(read) as said:
+        command = ["serve", "--port", "0", *options]
+        process = WarmProcess(command, environment(data_dir, **settings), out=write, err=log.fileno())
+        os.close(write)
+        try:
+            line = said.readline()
+            assert "is ready" in line, (data_dir / "serve.log").read_text()[-3000:]
+            yield Live(line.rsplit(" ", 1)[-1].strip(), process, data_dir)
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def smartstore(data_dir: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Runs a `smartstore` command to its end."""
+    return run(list(arguments), environment(data_dir, **settings))
 
 
 @dataclass(frozen=True)

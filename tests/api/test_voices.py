@@ -7,7 +7,6 @@ import importlib
 import inspect
 import pkgutil
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from api.events import TurnFailed
 from api.expansion.reply import BadReply
 from retrieval.errors import RetrievalError
 from serving.registry.errors import ServingError
-from tests.api.live import ROOT, SMARTSTORE, environment
+from tests.api.live import ROOT, smartstore
 
 HANGUL = re.compile("[ㄱ-ㆎ가-힣]")
 KOREAN = "안 됩니다. 다시 시도해 주세요."
@@ -142,10 +141,8 @@ def test_a_reply_of_a_model_is_refused_in_korean_to_it_and_in_english_to_who_rea
 def test_a_command_that_fails_says_so_in_english(
     settings: dict[str, str], words: list[str], told: str, tmp_path: Path
 ) -> None:
-    given = environment(tmp_path) | {f"SMARTSTORE_{name}": value for name, value in settings.items()}
-    done = subprocess.run(
-        [*SMARTSTORE, *words], cwd=ROOT, env=given, capture_output=True, text=True, timeout=120
-    )
+    given = {"DATA_DIR": str(tmp_path)} | settings
+    done = smartstore(tmp_path, *words, **{f"SMARTSTORE_{name}": value for name, value in given.items()})
     assert done.returncode == 1, done.stdout + done.stderr
     assert told in done.stderr
     assert "Traceback" not in done.stderr

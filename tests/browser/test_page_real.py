@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.api.live import ROOT, SMARTSTORE, environment, serve
+from tests.api.live import ROOT, serve, smartstore
 from tests.api.providers.upstream import MODEL, upstream_in_thread
 from tests.browser.conftest import DESKTOP, PHONE, NewPage, finish, send, until
 from tests.browser.cuttable import CuttableProxy
@@ -45,9 +44,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
     lines = (ROOT / "configs/faq/sample.jsonl").read_text(encoding="utf-8").splitlines()[:FAQS]
     (folder / "faq.jsonl").write_text("\n".join(lines), encoding="utf-8")
     settings = {"SMARTSTORE_CORPUS__FAQ": str(folder / "faq.jsonl")}
-    command = [*SMARTSTORE, "index", "build"]
-    env = environment(folder, **settings)
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    done = smartstore(folder, "index", "build", **settings)
     assert done.returncode == 0, done.stderr
     return folder, settings
 

@@ -20,7 +20,7 @@ import api.web.openai.requests  # its errors are in the table, too
 from api.access.readers import Interrupted
 from api.errors import ApiError
 from tests.api.conftest import data_dir as data_dir
-from tests.api.live import ROOT, SMARTSTORE, Live, environment, serve
+from tests.api.live import ROOT, Live, serve, smartstore
 
 PAGE = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
 SERVER = "http://127.0.0.1:8000"
@@ -84,7 +84,7 @@ def test_editors_start_the_command_that_exists() -> None:
     (config,) = [json.loads(text) for _, language, text in BLOCKS if language == "json"]
     server = config["mcpServers"]["smartstore"]
     assert server["command"] == "smartstore"
-    done = subprocess.run([*SMARTSTORE, *server["args"], "--help"], capture_output=True, text=True, cwd=ROOT)
+    done = smartstore(ROOT, *server["args"], "--help")
     assert done.returncode == 0
     assert "MCP" in done.stdout
 
@@ -92,13 +92,7 @@ def test_editors_start_the_command_that_exists() -> None:
 @pytest.mark.parametrize("text", [text for _, language, text in BLOCKS if language == "sh"])
 def test_settings_are_taken(tmp_path: Path, text: str) -> None:
     pairs = dict(word.split("=", 1) for word in shlex.split(text))
-    done = subprocess.run(
-        [*SMARTSTORE, "settings"],
-        cwd=ROOT,
-        env=environment(tmp_path, **pairs),
-        capture_output=True,
-        text=True,
-    )
+    done = smartstore(tmp_path, "settings", **pairs)
     assert done.returncode == 0, done.stderr
 
 

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.api.live import ROOT, SMARTSTORE, Live, ask, environment, serve, wait_until
+from tests.api.live import Live, ask, serve, smartstore, wait_until
 
 MINORS = "미성년자도 판매 회원 등록이 가능한가요?"
-
-
-def run(data_dir: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*SMARTSTORE, *arguments], cwd=ROOT, env=environment(data_dir, **settings),
-        capture_output=True, text=True, timeout=100,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +23,7 @@ def closed(data_dir: Path) -> Iterator[Live]:
 
 def key(server: Live, *options: str) -> dict[str, str]:
     """Headers with a new key, made while the server runs."""
-    done = run(server.data_dir, "keys", "create", "시험", *options)
+    done = smartstore(server.data_dir, "keys", "create", "시험", *options)
     assert done.returncode == 0, done.stderr
     return {"Authorization": f"Bearer {done.stdout.strip()}"}
 
@@ -96,7 +88,7 @@ def test_a_revoked_key_is_refused_within_seconds(closed: Live) -> None:
     with closed.client() as client:
         assert client.get("/providers", headers=headers).status_code == 200
         key_id = "k_" + headers["Authorization"].split("_")[1]
-        assert run(closed.data_dir, "keys", "revoke", key_id).returncode == 0
+        assert smartstore(closed.data_dir, "keys", "revoke", key_id).returncode == 0
         wait_until(lambda: client.get("/providers", headers=headers).status_code == 401)
 
 
@@ -109,11 +101,13 @@ def test_an_open_server_takes_any_foreign_key_but_no_foreign_page(client: httpx.
 
 
 def test_a_public_bind_without_keys_does_not_start(tmp_path: Path) -> None:
-    done = run(tmp_path, "serve", "--host", "0.0.0.0", "--port", "0")
+    done = smartstore(tmp_path, "serve", "--host", "0.0.0.0", "--port", "0")
     assert done.returncode == 1
     assert "smartstore keys create" in done.stderr
     assert "Traceback" not in done.stderr
-    opened = run(tmp_path, "serve", "--host", "0.0.0.0", "--port", "0", SMARTSTORE_AUTH__REQUIRED="false")
+    opened = smartstore(
+        tmp_path, "serve", "--host", "0.0.0.0", "--port", "0", SMARTSTORE_AUTH__REQUIRED="false"
+    )
     assert opened.returncode == 1
     assert "auth.required" in opened.stderr
 

@@ -12,8 +12,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.api.access.test_keys_http import MINORS, key, run
-from tests.api.live import Live, parse, serve
+from tests.api.access.test_keys_http import MINORS, key
+from tests.api.live import Live, parse, serve, smartstore
 from tests.api.providers.upstream import MODEL, Upstream, numbered, upstream_in_thread
 
 
@@ -81,7 +81,7 @@ def test_resumes_on_a_socket_are_bounded(closed: Live) -> None:
 
 def revoke(server: Live, headers: dict[str, str]) -> None:
     key_id = "k_" + headers["Authorization"].split("_")[1]
-    assert run(server.data_dir, "keys", "revoke", key_id).returncode == 0
+    assert smartstore(server.data_dir, "keys", "revoke", key_id).returncode == 0
 
 
 def test_a_revoked_key_is_out_of_its_socket(closed: Live) -> None:

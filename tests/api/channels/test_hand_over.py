@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import json
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ import pytest
 from api.channels.hand_over.deliveries import Deliveries
 from api.channels.hand_over.signing import secret_bytes
 from api.state.connection import State
-from tests.api.live import ROOT, SMARTSTORE, Live, ask, environment, serve, wait_until
+from tests.api.live import Live, ask, serve, smartstore, wait_until
 
 KEY = b"a key of thirty-two bytes, no less"
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
@@ -103,9 +102,9 @@ def test_a_conversation_is_handed_over_once_masked_and_signed(data_dir: Path) ->
 
 def dead(data_dir: Path, hook: Desk, action: str) -> str:
     """What `smartstore hand-over dead` says."""
-    command = [*SMARTSTORE, "hand-over", "dead", action]
-    env = environment(data_dir, **settings(hook))
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
+    done = smartstore(data_dir, "hand-over", "dead", action, **settings(hook))
+    done.check_returncode()
+    return done.stdout
 
 
 def test_what_is_never_taken_is_a_dead_letter_and_can_be_sent_again(data_dir: Path) -> None:
@@ -153,9 +152,8 @@ def test_a_webhook_without_a_good_secret_is_refused(tmp_path: Path, secret: str)
     with pytest.raises(ValueError):  # noqa: PT011 (base64 has words of its own)
         secret_bytes(secret)
     with desk() as hook:
-        env = environment(tmp_path, **settings(hook) | {"SMARTSTORE_HAND_OVER__SECRET": secret})
-    command = [*SMARTSTORE, "settings"]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+        given = settings(hook) | {"SMARTSTORE_HAND_OVER__SECRET": secret}
+    done = smartstore(tmp_path, "settings", **given)
     assert done.returncode == 1
     assert "hand_over" in done.stderr
 

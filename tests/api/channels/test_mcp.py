@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.api.live import ROOT, SMARTSTORE, Live, environment, serve
+from tests.api.live import ROOT, Live, environment, serve, smartstore
 
 MINORS = "미성년자도 판매 회원 등록이 가능한가요?"
 
@@ -90,10 +89,7 @@ def locked(data_dir: Path) -> Iterator[Live]:
 
 
 def new_key(server: Live, *options: str) -> str:
-    done = subprocess.run(
-        [*SMARTSTORE, "keys", "create", "agent", *options],
-        cwd=ROOT, env=environment(server.data_dir), capture_output=True, text=True,
-    )  # fmt: skip
+    done = smartstore(server.data_dir, "keys", "create", "agent", *options)
     assert done.returncode == 0, done.stderr
     return next(word for word in done.stdout.split() if word.startswith("ssk_"))
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from api.client.bench_page import BenchPage, bench_page
 from api.errors import CommandError
-from tests.api.live import ROOT, SMARTSTORE, environment
+from tests.api.live import smartstore
 
 
 def test_a_page_tells_medians_and_the_sum_of_the_cpu() -> None:
@@ -40,11 +39,8 @@ def test_a_file_that_is_no_page_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_bench_prints_saves_and_compares(data_dir: Path, tmp_path: Path) -> None:
     kept = str(tmp_path / "run.json")
-    env = environment(data_dir, SMARTSTORE_SERVER__PORT="9")
     for options in (["--save", kept], ["--against", kept, "--json"], ["--against", kept]):
-        done = subprocess.run(
-            [*SMARTSTORE, "bench", "-n", "3", *options], cwd=ROOT, env=env, capture_output=True, text=True
-        )
+        done = smartstore(data_dir, "bench", "-n", "3", *options, SMARTSTORE_SERVER__PORT="9")
         assert done.returncode == 0, done.stderr
         if "--json" in options:
             told = json.loads(done.stdout)

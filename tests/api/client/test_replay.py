@@ -13,17 +13,14 @@ from api.client.demo_document import Setting, render
 from api.client.replay import ReplayedTurn, Scenario, read_scenarios
 from api.errors import CommandError
 from api.events import REFUSAL, Source, Suggestion, TurnCompleted
-from tests.api.live import ROOT, SMARTSTORE, Live, environment
+from tests.api.live import ROOT, Live, smartstore
 
 SCENARIOS = ROOT / "configs" / "demo" / "scenarios.yaml"
 SAMPLE = ROOT / "configs" / "faq" / "sample.jsonl"
 
 
 def run_demo(data_dir: Path, out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*SMARTSTORE, "demo", "--out", str(out), *arguments], cwd=ROOT, env=environment(data_dir),
-        capture_output=True, text=True, timeout=100,
-    )  # fmt: skip
+    return smartstore(data_dir, "demo", "--out", str(out), *arguments)
 
 
 def unescaped(text: str) -> str:
@@ -71,9 +68,8 @@ def test_demo_without_a_server_asks_in_its_own_process(data_dir: Path, tmp_path:
         encoding="utf-8",
     )
     out = tmp_path / "demo.md"
-    own = environment(data_dir, SMARTSTORE_SERVER__PORT="9")
-    command = [*SMARTSTORE, "demo", "--out", str(out), "--scenarios", str(scenarios)]
-    done = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, timeout=100)
+    own = {"SMARTSTORE_SERVER__PORT": "9"}
+    done = smartstore(data_dir, "demo", "--out", str(out), "--scenarios", str(scenarios), **own)
     assert done.returncode == 0, done.stderr
     text = out.read_text(encoding="utf-8")
     assert "서버 없이" in text

@@ -6,16 +6,13 @@ import json
 import subprocess
 from pathlib import Path
 
-from tests.api.live import ROOT, SMARTSTORE, environment
+from tests.api.live import smartstore
 
 
 def _evaluate(data_dir: Path, cases: Path, *options: str) -> subprocess.CompletedProcess[str]:
     dead = {"SMARTSTORE_PROVIDERS__ENDPOINTS__VLLM__BASE_URL": "http://127.0.0.1:9/v1",
             "SMARTSTORE_PROVIDERS__ENDPOINTS__VLLM__MAX_RETRIES": "0"}  # fmt: skip
-    command = [*SMARTSTORE, "eval", "scope", "--cases", str(cases), "--json", *options]
-    return subprocess.run(
-        command, cwd=ROOT, env=environment(data_dir, **dead), capture_output=True, text=True, timeout=100
-    )
+    return smartstore(data_dir, "eval", "scope", "--cases", str(cases), "--json", *options, **dead)
 
 
 def test_answers_of_a_stand_in_are_counted_and_fail_the_run(data_dir: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,13 @@ import pytest
 from api.indexing.sync import difference
 from retrieval.corpus.faq import read_corpus
 from retrieval.edits.overlay import Entry, merged
-from tests.api.live import ROOT, SMARTSTORE, environment
+from tests.api.live import ROOT, smartstore
 
 SAMPLE = ROOT / "configs/faq/sample.jsonl"
 
 
 def run(folder: Path, *arguments: str) -> str:
-    command = [*SMARTSTORE, "corpus", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment(folder), capture_output=True, text=True)
+    done = smartstore(folder, "corpus", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -72,6 +70,5 @@ def test_sync_publishes_and_export_writes_what_is_in_service(data_dir: Path, tmp
 
 @pytest.mark.parametrize("suffix", [".txt"])
 def test_export_to_another_format_is_refused(data_dir: Path, tmp_path: Path, suffix: str) -> None:
-    command = [*SMARTSTORE, "corpus", "export", str(tmp_path / f"out{suffix}")]
-    done = subprocess.run(command, cwd=ROOT, env=environment(data_dir), capture_output=True, text=True)
+    done = smartstore(data_dir, "corpus", "export", str(tmp_path / f"out{suffix}"))
     assert done.returncode == 1

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.api.live import ROOT, SMARTSTORE, Live, ask, environment, serve, wait_until
+from tests.api.live import Live, ask, serve, smartstore, wait_until
 
 NEW = {
     "question": "드론으로 배송해도 되나요?",
@@ -91,13 +90,7 @@ def test_preview_shows_what_would_change_and_changes_nothing(http: httpx.Client)
 
 def test_edits_outlive_a_restart_and_a_whole_build(own: Live, http: httpx.Client) -> None:
     made = http.post("/faqs", json={"question": "로봇이 포장해도 되나요?", "answer": "됩니다."}).json()
-    done = subprocess.run(
-        [*SMARTSTORE, "index", "build"],
-        cwd=ROOT,
-        env=environment(own.data_dir),
-        capture_output=True,
-        text=True,
-    )
+    done = smartstore(own.data_dir, "index", "build")
     assert done.returncode == 0, done.stderr
     assert "index is current" in done.stdout
     with serve(own.data_dir) as again, again.client() as other:

@@ -6,14 +6,13 @@ import csv
 import io
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.api.live import ROOT, SMARTSTORE, Live, ask, environment, serve, wait_until
+from tests.api.live import Live, ask, serve, smartstore, wait_until
 
 SAME = ("드론으로 배송해도 되나요?", "드론 배송도 가능한가요?", "무인 드론으로 배송할 수 있나요?")
 FORMULA = '=HYPERLINK("http://evil.example","누르세요") 스마트스토어 드론'
@@ -62,7 +61,6 @@ def test_export_is_filtered_and_no_formula(asked: tuple[Live, httpx.Client]) -> 
     assert [row["question"] for row in rows if "HYPERLINK" in row["question"]] == [f"'{FORMULA}"]
     lines = client.get("/history/export", params={"format": "jsonl", "rating": "down"}).text.splitlines()
     assert [json.loads(line)["reason"] for line in lines] == ["outdated"]
-    command = [*SMARTSTORE, "history", "export", "--rating", "down"]
-    done = subprocess.run(command, cwd=ROOT, env=environment(server.data_dir), capture_output=True, text=True)
+    done = smartstore(server.data_dir, "history", "export", "--rating", "down")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["reason"] == "outdated"
