@@ -16,16 +16,13 @@ from retrieval.corpus.list_markers import parse_line
 from retrieval.corpus.sentences import split_sentences
 from retrieval.quoting.blocks import ANNOUNCES, Block, missing_items
 
-# Two thirds of the real FAQ's answers are shorter, and are shown whole.
-WHOLE_CHARS = 420
 # Help pages say the main thing first: a short first block is always shown (+0.02 of the answers have every
 # fact, on both sets), and in the order of the others the first gets a bonus, each later one half of it.
 _OPENING_CHARS, _FIRST = 160, 0.3
-# Of a longer answer this much is shown, and up to the second figure where blocks score nearly alike: a
-# choice that is not clear is left to the reader.
-_SURE_CHARS, _SPREAD_CHARS, _NEARLY = 260, 600, 0.75
-# The best block, whatever its length: with citations and the closing sentence it stays below 900.
-MOST_CHARS = 780
+# What fits is shown whole, as nine of ten answers of the real FAQ are: with citations and the closing
+# sentence it stays below 900. Of a longer one less is shown, unless blocks score nearly alike: a choice that
+# is not clear is left to the reader.
+MOST_CHARS, _SURE_CHARS, _NEARLY = 780, 260, 0.75
 _REMARK, _FIGURE = 0.2, 0.2
 _ASKS_FIGURE = re.compile(r"언제|얼마|며칠|몇|기간|기한|수수료|금액|퍼센트|프로|%")
 _SAME_BELOW = re.compile(r"(?<=[은는] )(?:아래|다음)(?:와|과) 같습니다\.?$")
@@ -52,7 +49,7 @@ def choose(blocks: Sequence[Block], question: str, terms: Sequence[str], title: 
         terms: its words that tell something, flat.
         title: the question that the FAQ itself answers: its words tell its blocks apart less.
     """
-    if size(blocks) <= WHOLE_CHARS:
+    if size(blocks) <= MOST_CHARS:
         return _kept_promises(blocks, range(len(blocks)))
     scores = relevance(blocks, question, terms, title)
     order = sorted(range(len(blocks)), key=lambda index: -scores[index])
@@ -60,7 +57,7 @@ def choose(blocks: Sequence[Block], question: str, terms: Sequence[str], title: 
     if size(blocks[:1]) <= _OPENING_CHARS and size([blocks[0], blocks[chosen[0]]]) <= MOST_CHARS:
         chosen = sorted({0, *chosen})
     for index in order[1:]:
-        room = _SPREAD_CHARS if scores[index] >= _NEARLY * scores[order[0]] else _SURE_CHARS
+        room = MOST_CHARS if scores[index] >= _NEARLY * scores[order[0]] else _SURE_CHARS
         if index not in chosen and size([blocks[i] for i in (*chosen, index)]) <= room:
             chosen.append(index)
     for index in tuple(chosen):

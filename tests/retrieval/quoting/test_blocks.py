@@ -77,7 +77,10 @@ def test_glued_heading_is_parted() -> None:
     assert (block.head, block.lines) == ("쿠폰 정산 확인 방법", ["쿠폰 금액을 뺀 금액으로 정산됩니다."])
 
 
-@pytest.mark.parametrize("answer", ["쿠폰 확인 방법은 두 가지입니다.", "변경 방법에 따라 다릅니다."])
+@pytest.mark.parametrize(
+    "answer",
+    ["쿠폰 확인 방법은 두 가지입니다.", "변경 방법에 따라 다릅니다.", "조건부 무료는 판매가로 정합니다."],
+)
 def test_particle_after_a_noun_makes_no_heading(answer: str) -> None:
     assert _lines(answer) == [[answer]]
 
