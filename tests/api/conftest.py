@@ -6,7 +6,6 @@ import asyncio
 import fcntl
 import logging
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pytest
 import uvloop
 
 from api.state.broker import AWAY, Broker, open_broker
-from tests.api.live import ROOT, SMARTSTORE, Live, environment, serve
+from tests.api.live import Live, serve, smartstore
 from tests.api.turns.queue_kit import AMQP, QUEUE, delete_queues
 
 
@@ -36,9 +35,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
     folder = tmp_path_factory.mktemp("var")
     with (kept / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = subprocess.run(
-            [*SMARTSTORE, "index", "build"], cwd=ROOT, env=environment(kept), capture_output=True, text=True
-        )
+        done = smartstore(kept, "index", "build")
         assert done.returncode == 0, done.stderr
         shutil.copytree(kept / "index", folder / "index")
     return folder
