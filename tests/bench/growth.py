@@ -59,7 +59,7 @@ class Measured:
         index: snapshot or milvus.
         faqs, rows: of the corpus.
         build_s: from rows with vectors to an index that answers.
-        cpu_s: of this process meanwhile.
+        cpu_s: of this process meanwhile, and of the server.
         mb: resident memory of this process with the index, less that without.
         server_mb: of the server, less that of an empty one.
         p50_ms, p95_ms: of a search with its ranking, without embedding.
@@ -111,14 +111,14 @@ class Grown:
     """A corpus made out of the FAQ, a part at a time and as often as need be.
 
     Attributes:
-        seconds: that making it has taken.
+        seconds, cpu_s: that making it has taken.
         statistics: of what was made in the last round.
         asked: likewise, questions with the FAQs they were made from.
         rows: likewise, how many.
     """
 
     def __init__(self, base: IndexRows, faqs: int) -> None:
-        self.base, self.faqs, self.seconds = base, faqs, 0.0
+        self.base, self.faqs, self.seconds, self.cpu_s = base, faqs, 0.0, 0.0
         self._each = -(-_QUERIES // -(-faqs // _PART))
 
     def parts(self) -> Iterator[IndexRows]:
@@ -127,11 +127,12 @@ class Grown:
         self.rows, length, self.asked = 0, 0, list[tuple[str, IndexQuery]]()
         parts = grown(self.base, self.faqs, part=_PART)
         while True:
-            started = time.perf_counter()
+            started, cpu = time.perf_counter(), time.process_time()
             part = next(parts, None)
             if part is not None:
                 self.asked += queries(part, self._each)
             self.seconds += time.perf_counter() - started
+            self.cpu_s += time.process_time() - cpu
             if part is None:
                 break
             for words in part.tokens:
@@ -216,13 +217,13 @@ def milvus(corpus: Grown, uri: str, server_pid: int) -> tuple[FaqIndex, Measured
             first += len(part.faqs)
 
     store = MilvusStore(uri, timeout_s=600.0)
-    clock, cpu = time.perf_counter(), time.process_time()
+    clock, cpu, server = time.perf_counter(), time.process_time(), _cpu_s(server_pid)
     store.write(info, written())
     info = replace(info, rows=corpus.rows)
     store.finish(info, corpus.statistics)
     index = MilvusIndex(store, info)
     build_s = time.perf_counter() - clock - corpus.seconds
-    cpu_s = time.process_time() - cpu - corpus.seconds
+    cpu_s = time.process_time() - cpu - corpus.cpu_s + _cpu_s(server_pid) - server
     gc.collect()
     calls = _timed(store.client)
     mb = rss_mb(os.getpid()) - before
