@@ -18,8 +18,7 @@ from api.errors import Overloaded
 T = TypeVar("T")
 # An ordinary question has 10 to 40 tokens; half a thousand cost a core one to two seconds.
 _QUICK_TOKENS = 80
-# Most of them wait for the embedder, which reads together what they ask at the same time.
-_QUICK_AT_ONCE = 8
+_QUICK_AT_ONCE = 4
 _MOST_WAITING = 64
 # Syllables and letters make about two to a token, anything else one.
 _PAIRED = re.compile(r"[가-힣A-Za-z0-9 ]")
@@ -31,7 +30,7 @@ def tokens_at_most(text: str) -> float:
 
 
 class ReadingLanes:
-    """Two lanes of threads: eight for what is short, one for what is long."""
+    """Two lanes of threads: four for what is short, one for what is long."""
 
     def __init__(self) -> None:
         self._quick = ThreadPoolExecutor(_QUICK_AT_ONCE, thread_name_prefix="read")

