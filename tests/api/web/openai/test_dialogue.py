@@ -39,14 +39,16 @@ def test_an_assistant_that_begins_and_tools_are_left_out() -> None:
 
 
 def test_no_user_text_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="user"):
+    with pytest.raises(InvalidRequest) as refused:
         question_of(messages(("system", "s")), most=5)
+    assert "role 'user'" in refused.value.message
 
 
 def test_a_picture_is_refused_and_not_left_out() -> None:
     picture = Message.model_validate({"role": "user", "content": [{"type": "image_url"}]})
-    with pytest.raises(InvalidRequest, match="image_url"):
+    with pytest.raises(InvalidRequest) as refused:
         question_of([picture], most=5)
+    assert "image_url" in refused.value.message
 
 
 def test_follow_ups_come_off_the_answers_of_the_history() -> None:
