@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.corpus.faq import Faq
+from retrieval.embedders.adapter import normalised
 from retrieval.index.base import IndexQuery, Sign, View
 from retrieval.index.bm25 import Bm25Statistics, Postings
 from retrieval.index.rows import IndexRows
@@ -116,9 +117,7 @@ def centres(views: Sequence[View], dense: Floats, members: Sequence[Sequence[int
     sums = np.zeros((len(members), dense.shape[1]), np.float32)
     for n, of in enumerate(members):
         sums[n] = shares[of] @ dense[of]
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    result: Floats = sums / np.maximum(lengths, np.float32(1e-9))
-    return result
+    return normalised(sums)
 
 
 def _present(

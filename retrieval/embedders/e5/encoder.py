@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from retrieval.embedders.adapter import normalised
 from retrieval.embedders.e5.model_file import Floats, ModelFile, dequantized
 
 _SQRT_HALF = np.float32(0.5**0.5)
@@ -64,9 +65,7 @@ class Encoder:
             narrow += layer.narrow_bias
             narrow += hidden
             hidden = self._normed(narrow, layer.norm)
-        means = np.stack([hidden[start:stop].mean(axis=0) for start, stop in bounds])
-        found: Floats = means / np.linalg.norm(means, axis=1, keepdims=True)
-        return found
+        return normalised(np.stack([hidden[start:stop].mean(axis=0) for start, stop in bounds]))
 
     def _attended(self, asked: Floats, bounds: Sequence[tuple[int, int]]) -> Floats:
         """What each piece takes over from those of its own text; `asked` holds query, key, value."""
