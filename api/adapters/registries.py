@@ -5,11 +5,11 @@ Knows settings, registries and servers; no HTTP and no history. Blocking.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pydantic import SecretStr
 
@@ -19,6 +19,9 @@ from api.settings import Settings
 if TYPE_CHECKING:
     from serving.adapters import Adapters
     from serving.errors import ServingError
+    from serving.registry.pointer import Pointer
+
+Change: TypeAlias = "Callable[[Adapters], Pointer]"
 
 # To load an adapter and to answer its prompt; and to say which there are.
 _MOVE_S, _LOOK_S = 120.0, 5.0
@@ -73,11 +76,10 @@ def looking(registry: Registry) -> Iterator[Adapters]:
         yield adapters
 
 
-@contextmanager
-def moving(registry: Registry, *, by: str) -> Iterator[Adapters]:
-    """To move the alias. Raises `ApiError`; `Conflict` where somebody else moves it."""
+def move(registry: Registry, change: Change, *, by: str) -> Pointer:
+    """Moves the alias by `change`. Raises `ApiError`; `Conflict` where somebody else moves it."""
     with _opened(registry, by=by, timeout_s=_MOVE_S) as adapters:
-        yield adapters
+        return change(adapters)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,13 +10,12 @@ import structlog
 from fastapi import APIRouter, Path, Query
 
 from api.adapters.arms import with_arms
-from api.adapters.registries import Registry, looking, moving, registries, registry_of
+from api.adapters.registries import Change, Registry, looking, move, registries, registry_of
 from api.adapters.views import Answering, RegistryView, look
 from api.errors import Conflict, HistoryUnavailable, NotFound
 from api.web.routes.dependencies import AdminDep, ServicesDep
 
 if TYPE_CHECKING:
-    from serving.adapters import Adapters
     from serving.registry.pointer import Pointer
 
 log = structlog.get_logger(__name__)
@@ -89,14 +87,9 @@ async def roll_back(services: ServicesDep, caller: AdminDep, provider: ProviderN
     return await _move(registry, lambda adapters: adapters.rollback(), by=caller.id)
 
 
-async def _move(registry: Registry, change: Callable[[Adapters], Pointer], *, by: str) -> Answering:
+async def _move(registry: Registry, change: Change, *, by: str) -> Answering:
     """Moves the alias, to the end even where the caller leaves. Raises `ApiError`."""
-
-    def moved() -> Pointer:
-        with moving(registry, by=by) as adapters:
-            return change(adapters)
-
-    after = Answering.of(await asyncio.to_thread(moved))
+    after = Answering.of(await asyncio.to_thread(move, registry, change, by=by))
     log.info("alias_moved", provider=registry.provider, by=by, **after.model_dump())
     return after
 
