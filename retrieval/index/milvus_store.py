@@ -206,10 +206,13 @@ class MilvusStore:
                 sample += batch[:: max(1, len(batch) // _SAMPLE)]
                 sample = sample[:: 1 + len(sample) // (2 * _SAMPLE)]
             self.client.flush(name, timeout=_INDEXING_S)
-            indexes = schema.faqs_index(count, sparse=info.sparse)
-            self.client.create_index(name, indexes, timeout=_INDEXING_S)
-            self.client.load_collection(name, timeout=_INDEXING_S)
+            self._make_searchable(name, schema.faqs_index(count, sparse=info.sparse))
         self._check(name, count, sample)
+
+    def _make_searchable(self, name: str, indexes: Any) -> None:
+        # Milvus Lite has made an index when it answers; pymilvus would look for it half a second later, each.
+        self.client.create_index(name, indexes, timeout=_INDEXING_S, sync=local_path(self.uri) is None)
+        self.client.load_collection(name, timeout=_INDEXING_S)
 
     def _check(self, name: str, count: int, sample: Sequence[dict[str, Any]]) -> None:
         with failures(self.uri):
@@ -229,12 +232,9 @@ class MilvusStore:
         records.append(_record(info.fingerprint, "info", 0, info.to_json()))
         with failures(self.uri):
             if not self.client.has_collection(schema.BUILDS):
-                self.client.create_collection(
-                    schema.BUILDS,
-                    schema=schema.builds_schema(),
-                    index_params=schema.builds_index(),
-                    consistency_level="Strong",
-                )
+                layout = schema.builds_schema()
+                self.client.create_collection(schema.BUILDS, schema=layout, consistency_level="Strong")
+                self._make_searchable(schema.BUILDS, schema.builds_index())
             self.client.delete(schema.BUILDS, filter=f'fingerprint == "{info.fingerprint}"')
             self.client.insert(schema.BUILDS, records)
             self.client.flush(schema.BUILDS)

@@ -14,7 +14,7 @@ from tests.api.live import serve
 ROOT = Path(__file__).resolve().parents[3]
 
 
-# How long so many requests take is the machine's affair; an edit of the FAQ takes over a second.
+# How long so many requests take is the machine's affair.
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     "options",
