@@ -1,6 +1,7 @@
-"""200 questions to an LLM that needs 12 s, every third delivered twice: each answered once, in the limits.
+"""200 questions to an LLM that needs 6 s, every third delivered twice: each answered once, in the limits.
 
-Nothing is made shorter than it is on the platforms, so this takes a minute, most of it waiting.
+The limits are those of the platforms: so late comes after their five seconds and before their minute. The
+users ask once after the other, as fast as they are answered; both channels together ask 50 at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tests.api.channels.test_messengers import SECRET, said, settings, uttered
 from tests.api.live import Live, serve
 from tests.api.providers.upstream import MODEL, upstream_in_thread
 
-LATE_S = 12.0
+LATE_S = 6.0
 USERS, ROUNDS = 25, 4
 
 
@@ -31,7 +32,7 @@ def taker() -> Iterator[Platform]:
 
 @pytest.fixture
 def late(data_dir: Path, taker: Platform) -> Iterator[Live]:
-    """A server with the settings that it comes with, whose LLM says nothing for 12 s."""
+    """A server with the settings that it comes with, whose LLM says nothing for 6 s."""
     with upstream_in_thread(pause_s=LATE_S) as behind:
         name = "SMARTSTORE_PROVIDERS__ENDPOINTS__LATE__"
         provider = {
