@@ -15,6 +15,7 @@ import pytest
 
 from api.commands.serve import _import_unwatched, _listen
 from tests.api.live import ROOT, SMARTSTORE, Event, Live, ask, environment, parse, serve, wait_until
+from tests.api.live import smartstore as run
 
 
 def _run(data_dir: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -98,10 +99,10 @@ def test_workers_share_port_and_state_and_one_that_dies_is_replaced(data_dir: Pa
 
 
 def test_commands_work_while_the_server_runs(live: Live) -> None:
-    assert "FAQs" in _run(live.data_dir, "index", "build").stdout
-    assert "fingerprint" in _run(live.data_dir, "index", "info").stdout
-    assert "배송비" in _run(live.data_dir, "search", "배송비 설정").stdout
-    assert "[1]" in _run(live.data_dir, "chat", "배송비는 어떻게 설정하나요?").stdout
+    assert "FAQs" in run(live.data_dir, "index", "build").stdout
+    assert "fingerprint" in run(live.data_dir, "index", "info").stdout
+    assert "배송비" in run(live.data_dir, "search", "배송비 설정").stdout
+    assert "[1]" in run(live.data_dir, "chat", "배송비는 어떻게 설정하나요?").stdout
 
 
 def test_kill_keeps_finished_turns_and_reports_the_cut_one(data_dir: Path) -> None:
@@ -131,14 +132,14 @@ def test_build_of_another_faq_is_not_undone_without_a_word(data_dir: Path, tmp_p
     shutil.copytree(data_dir / "index", tmp_path / "index")
     faq = tmp_path / "mine.csv"
     faq.write_text("question,answer\n배송비는 얼마인가요?,3천원입니다.\n", encoding="utf-8")
-    assert str(faq) in _run(tmp_path, "index", "build", "--faq", str(faq)).stdout
-    plain = _run(tmp_path, "index", "build")
+    assert str(faq) in run(tmp_path, "index", "build", "--faq", str(faq)).stdout
+    plain = run(tmp_path, "index", "build")
     assert plain.returncode == 1
     assert str(faq) in plain.stderr
-    assert "faqs: 1\n" in _run(tmp_path, "index", "info").stdout
-    kept = _run(tmp_path, "index", "build", SMARTSTORE_CORPUS__FAQ=str(faq))
+    assert "faqs: 1\n" in run(tmp_path, "index", "info").stdout
+    kept = run(tmp_path, "index", "build", SMARTSTORE_CORPUS__FAQ=str(faq))
     assert "index is current" in kept.stdout
-    assert _run(tmp_path, "index", "build").returncode == 0, "the settings named it since: their choice again"
+    assert run(tmp_path, "index", "build").returncode == 0, "the settings named it since: their choice again"
 
 
 def test_default_provider_without_a_key_is_told_at_start_and_in_ready(
