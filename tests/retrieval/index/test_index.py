@@ -15,7 +15,7 @@ from retrieval.corpus.expansions import read_expansions
 from retrieval.corpus.faq import Corpus, read_corpus
 from retrieval.errors import IndexMismatch, IndexUnavailable
 from retrieval.index import milvus_schema
-from retrieval.index.base import LEGS, IndexQuery
+from retrieval.index.base import LEGS, Candidate, IndexQuery
 from retrieval.index.build import build_index
 from retrieval.index.memory import MemoryIndex
 from retrieval.index.milvus import MilvusIndex
@@ -94,8 +94,11 @@ def query(text: str, embedder: HashingEmbedder) -> IndexQuery:
 
 def top(index, asked: IndexQuery, leg: str, count: int = 10) -> list[str]:
     """The best FAQs of one leg, as any ranker would see them."""
-    found = index.candidates(asked, limit=count)
-    found.sort(key=lambda c: (-round(c.scores[leg], 4), c.faq.id))
+    return best(index.candidates(asked, limit=count), leg, count)
+
+
+def best(found: list[Candidate], leg: str, count: int) -> list[str]:
+    found = sorted(found, key=lambda c: (-round(c.scores[leg], 4), c.faq.id))
     return [c.faq.id for c in found if c.scores[leg] > 0][:count]
 
 
@@ -154,15 +157,15 @@ def test_memory_and_milvus_find_the_same_with_the_same_scores(pair, sample, embe
     assert len(texts) >= 30
     for text in texts:
         asked = query(text, embedder)
-        ours = {c.faq.id: c for c in memory.candidates(asked, limit=DEPTH)}
-        theirs = {c.faq.id: c for c in milvus.candidates(asked, limit=DEPTH)}
+        found, other = (index.candidates(asked, limit=DEPTH) for index in (memory, milvus))
+        ours, theirs = ({c.faq.id: c for c in candidates} for candidates in (found, other))
         assert ours.keys() == theirs.keys(), text
         for id, candidate in ours.items():
             assert candidate.faq == theirs[id].faq
             assert candidate.scores == pytest.approx(theirs[id].scores, abs=1e-4)
             assert candidate.signs == pytest.approx(theirs[id].signs, abs=1e-4)
         for leg in LEGS:
-            assert top(memory, asked, leg, DEPTH) == top(milvus, asked, leg, DEPTH), (text, leg)
+            assert best(found, leg, DEPTH) == best(other, leg, DEPTH), (text, leg)
 
 
 def shared_of_the_first_ten(memory: MemoryIndex, milvus: MilvusIndex, asked: IndexQuery, limit: int) -> float:
