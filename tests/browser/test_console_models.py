@@ -142,6 +142,8 @@ def writing(sample: tuple[Path, dict[str, str]], tmp_path: Path) -> Iterator[tup
         behind.reply = reply
         name = f"{ENDPOINTS}OUR_WRITER__"
         more = {f"{name}BASE_URL": behind.url(), f"{name}MODEL": MODEL, f"{name}THIRD_PARTY": "false"}
+        # Whatever runs on this machine where a vLLM is expected has no part in it.
+        more[f"{ENDPOINTS}VLLM__BASE_URL"] = "http://127.0.0.1:9/v1"
         with serve(tmp_path, **corpus, **more) as server:
             yield f"{server.url}/", behind
 

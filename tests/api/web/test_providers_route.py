@@ -23,7 +23,9 @@ def server() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="module")
 def client(server: Upstream, data_dir: Path) -> Iterator[httpx.Client]:
-    with stack(server, data_dir, stand_in=True) as live, live.client() as http:
+    # Whatever runs on this machine where a vLLM is expected has no part in it.
+    nobody = {"SMARTSTORE_PROVIDERS__ENDPOINTS__VLLM__BASE_URL": "http://127.0.0.1:9/v1"}
+    with stack(server, data_dir, stand_in=True, **nobody) as live, live.client() as http:
         yield http
 
 
