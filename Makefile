@@ -41,13 +41,16 @@ SHOW := | awk '/^Collecting/ {if (n++ % 10 == 0) print "  fetching", $$2, "...";
 run: $(VENV)/core
 	@SMARTSTORE_LOG__FORMAT=$${SMARTSTORE_LOG__FORMAT:-console} $(BIN)/smartstore serve --build
 
-# Two halves side by side, about as long as each other: both mostly wait, for servers and for the browser.
-OTHERS = tests/api/web/openai $(filter-out tests/api/,$(wildcard tests/*/)) $(wildcard tests/test_*.py)
+# Three parts side by side, about as long as each other: while one waits for a server, another has its core.
+ELSEWHERE = tests/api/web tests/api/providers
+REST = $(ELSEWHERE) $(filter-out tests/api/ tests/browser/,$(wildcard tests/*/)) $(wildcard tests/test_*.py)
 test: lint
 	@mkdir -p var
-	@$(BIN)/pytest $(OTHERS) > var/tests.log 2>&1 & rest=$$!; \
-	$(BIN)/pytest tests/api --ignore=tests/api/web/openai; api=$$?; \
-	wait $$rest; rest=$$?; cat var/tests.log; exit $$((api + rest))
+	@$(BIN)/pytest tests/browser > var/tests-browser.log 2>&1 & browser=$$!; \
+	$(BIN)/pytest $(REST) > var/tests-rest.log 2>&1 & rest=$$!; \
+	$(BIN)/pytest tests/api $(ELSEWHERE:%=--ignore=%); api=$$?; \
+	wait $$browser; browser=$$?; wait $$rest; rest=$$?; \
+	cat var/tests-browser.log var/tests-rest.log; exit $$((api + browser + rest))
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
