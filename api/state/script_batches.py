@@ -106,13 +106,14 @@ class ScriptBatcher:
 
     async def _send(self, batch: list[_Call]) -> list[Any]:
         answers = await self._pipelined(batch)
-        unknown = {
-            call.source for call, a in zip(batch, answers, strict=True) if isinstance(a, NoScriptError)
-        }
+        unknown = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if unknown:
-            for source in unknown:
+            for source in {batch[n].source for n in unknown}:
                 await self._state.call(self._state.redis.script_load(source))
-            answers = await self._pipelined(batch)
+            # The others have been carried out.
+            again = await self._pipelined([batch[n] for n in unknown])
+            for n, answer in zip(unknown, again, strict=True):
+                answers[n] = answer
         return answers
 
     async def _pipelined(self, batch: list[_Call]) -> list[Any]:
