@@ -35,9 +35,10 @@ if not rec[1] then return {-1, 0, 0} end
 local last, held = tonumber(rec[1]), tonumber(rec[4])
 if rec[2] then return {0, last, 0} end
 if ARGV[3] == 'dead' then held = held + tonumber(rec[5]) end
-if (rec[3] ~= '' or ARGV[3] == 'dead') and now <= held then return {2, last, held - now} end
+local mine, free = rec[3] == ARGV[1], rec[3] == '' and ARGV[3] ~= 'dead'
+if not mine and not free and now <= held then return {2, last, held - now} end
 redis.call('HSET', KEYS[1], 'token', ARGV[1], 'lease_until', now + ARGV[2], 'status', 'running')
-if rec[3] ~= ARGV[1] then redis.call('HINCRBY', KEYS[1], 'attempts', 1) end
+if not mine then redis.call('HINCRBY', KEYS[1], 'attempts', 1) end
 return {1, last, tonumber(rec[6] or 0)}
 """
 )

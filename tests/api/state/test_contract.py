@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 
 import pytest
 
@@ -13,6 +14,7 @@ from api.turns.runners.base import TurnRequest
 from api.turns.saved import SavedTurn, new_session_id, new_turn_id, now
 from api.turns.sessions import memory_of
 from api.work.kinds import LeaseLost
+from api.work.scripts import CLAIM
 from tests.api.turns.turn_kit import ANSWER, OWNER, ScriptedConversation, process
 
 
@@ -117,6 +119,28 @@ async def test_log_takes_nothing_after_the_end_or_from_a_lost_lease(state: State
         with pytest.raises(LeaseLost):
             await one.log.append(request.turn_id, 3, Delta(text="다"), token=second.token)
         assert await one.turns.claim(request.turn_id) is None
+
+
+async def test_a_claim_that_is_sent_twice_is_one(state: State) -> None:
+    claims = state.script(CLAIM)
+    async with process(state) as one:
+        request = request_for("")
+        await one.turns.begin(request, owner=OWNER)
+        key = one.log.keys(request.turn_id)[0]
+        for _ in range(2):
+            assert await claims(keys=[key], args=["mine", 6_000]) == [1, 0, 0]
+        assert await state.call(state.redis.hget(key, "attempts")) == "1"  # type: ignore[arg-type]
+        assert (await claims(keys=[key], args=["another", 6_000]))[0] == 2
+        assert (await claims(keys=[key], args=["another", 6_000, "dead"]))[0] == 2
+
+
+async def test_a_step_is_carried_out_once_beside_one_that_is_new_to_the_store(state: State) -> None:
+    key = state.key("test", "steps")
+    count = state.script("return redis.call('INCR', KEYS[1])")
+    assert await count(keys=[key], args=[]) == 1
+    new = state.script(f"return '{secrets.token_hex(8)}'")
+    counted, _ = await asyncio.gather(count(keys=[key], args=[]), new(keys=[key], args=[]))
+    assert counted == 2
 
 
 async def test_dead_runner_is_closed_as_interrupted(state: State) -> None:
