@@ -127,7 +127,10 @@ def test_a_killed_server_loses_no_hand_over(data_dir: Path) -> None:
         # The webhook is down while the first server lives, and the wait is longer than its life.
         with serve(data_dir, **settings(hook, "[3]")) as server:
             _, ids = hand_over(server)
-            wait_until(lambda: len(hook.attempts) == 1)
+            # Killed before the refusal is kept, it would be sent again only when its lease has run out.
+            with server.client() as client:
+                wait_until(lambda: 'hand_overs_total{result="failed"} 1.0' in client.get("/metrics").text)
+            assert len(hook.attempts) == 1
             server.kill()
         with serve(data_dir, **settings(hook, "[3]")):
             wait_until(lambda: len(hook.attempts) == 2)
