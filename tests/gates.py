@@ -61,7 +61,7 @@ GATES: tuple[tuple[str, str, dict[str, tuple[str, float]]], ...] = (
     ),
     ("scope", "retrieval", {"in_scope_helped": (">=", 0.98)}),
     ("answers", "answers", {"all_facts": (">=", 0.90), **ANSWERS}),
-    ("answers", "real_answers", {"all_facts": (">=", 0.59), **ANSWERS}),
+    ("answers", "real_answers", {"all_facts": (">=", 0.70), **ANSWERS}),
     (
         "followups",
         "retrieval",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,7 +18,7 @@ from functools import partial
 from api.conversation.answer_text import AnswerText
 from api.conversation.checks.bounds import AnswerBounds
 from api.conversation.context import ContextResolver, Resolution
-from api.conversation.followups import FollowUps, choices
+from api.conversation.followups import FollowUps, choices, likeliest
 from api.conversation.lanes import ReadingLanes
 from api.conversation.languages import Language, language_of, notice
 from api.conversation.memory import Memory
@@ -43,6 +43,7 @@ from api.providers.base import Chunk, Trimmed
 from api.providers.choice import Providers, Switched
 from api.turns.runners.base import TurnRequest
 from retrieval.prompt import Exchange, GroundedPrompt, ground
+from retrieval.quoting.glimpse import glimpse
 from retrieval.ranking.ranker import Hit
 from retrieval.scope.classifier import ScopeClassifier, ScopeLabel, ScopeVerdict
 from retrieval.scope.fixed_answers import fixed_text
@@ -76,6 +77,16 @@ class _Draft:
                 yield
         finally:
             self.timings_ms[step] = round((time.perf_counter() - started) * 1000, 2)
+
+
+def _sources(hits: Sequence[Hit]) -> Sources:
+    return Sources(
+        sources=tuple(
+            Source(n=n, faq_id=hit.faq.id, question=hit.faq.question,
+                   categories=hit.faq.categories, score=round(hit.score, 4))
+            for n, hit in enumerate(hits, start=1)
+        )
+    )  # fmt: skip
 
 
 def _dense(hit: Hit) -> list[float]:
@@ -178,7 +189,7 @@ class Conversation:
     async def _suggestions(self, resolution: Resolution, judged: ScopeVerdict, memory: Memory) -> Suggestions:
         """Choices where the answer is unsure, else follow-ups."""
         if judged.verdict == "unsure":
-            return Suggestions(kind="choices", suggestions=choices(resolution.result))
+            return Suggestions(kind="choices", suggestions=choices(likeliest(resolution.result)))
         offered = await asyncio.to_thread(
             self._followups.suggest, resolution.result, judged, memory, resolution.standalone
         )
@@ -225,6 +236,10 @@ class Conversation:
             text = fixed_text(draft.verdict, draft.intent)
             if draft.language != "ko" and not draft.injection:
                 text = notice(draft.language)
+            elif draft.verdict == "unsure":
+                likely = likeliest(resolution.result)[0]
+                yield _sources([likely])
+                text += f"\n\n**{likely.faq.question}**\n{glimpse(likely.faq.answer)} [1]"
             bounds = AnswerBounds(request.options.stop, request.options.max_tokens)
             shown = bounds.feed(text) + bounds.flush()
             draft.finish = "length" if bounds.truncated else "stop"
@@ -233,13 +248,7 @@ class Conversation:
             return
         prompt = self._prompt(request, memory, resolution)
         hits = resolution.result.hits[: self._rules.passages]
-        yield Sources(
-            sources=tuple(
-                Source(n=n, faq_id=hit.faq.id, question=hit.faq.question,
-                       categories=hit.faq.categories, score=round(hit.score, 4))
-                for n, hit in enumerate(hits, start=1)
-            )
-        )  # fmt: skip
+        yield _sources(hits)
         with draft.timed("answer"):
             async for event in self._generate(request, prompt, draft):
                 yield event

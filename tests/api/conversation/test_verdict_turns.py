@@ -14,13 +14,14 @@ from api.conversation.context import ContextResolver
 from api.conversation.followups import MAX_CHOICES, FollowUps
 from api.conversation.memory import Memory
 from api.evaluation.play import PlayedTurn, play
-from api.events import Delta, Intent, Suggestions, TurnCompleted, TurnEvent, Verdict
+from api.events import Delta, Intent, Sources, Suggestions, TurnCompleted, TurnEvent, Verdict
 from api.observability.metrics import Metrics
 from api.providers.base import ChatProvider
 from api.providers.choice import Providers
 from api.providers.extractive import Extractive
 from api.turns.runners.base import TurnRequest
 from retrieval.prompt import NOT_FOUND, REFUSAL
+from retrieval.quoting.glimpse import glimpse
 from retrieval.scope.classifier import ScopeClassifier, ScopeVerdict
 from retrieval.scope.fixed_answers import GREETING, PERSON, THANKS, UNSURE
 from retrieval.search import Searcher, SearchResult
@@ -79,7 +80,11 @@ async def test_an_unsure_turn_says_so_and_offers_what_was_found(searcher: Search
     events = await _events(conversation, QUESTION, "extractive")
     [offered] = [event for event in events if isinstance(event, Suggestions)]
     found = [hit.faq.id for hit in searcher.search(QUESTION).hits]
-    assert "".join(event.text for event in events if isinstance(event, Delta)) == UNSURE
+    [sources] = [event for event in events if isinstance(event, Sources)]
+    said = "".join(event.text for event in events if isinstance(event, Delta))
+    likeliest = searcher.search(QUESTION).hits[0].faq
+    assert said == f"{UNSURE}\n\n**{likeliest.question}**\n{glimpse(likeliest.answer)} [1]"
+    assert [source.faq_id for source in sources.sources] == [likeliest.id]
     assert offered.kind == "choices"
     assert 2 <= len(offered.suggestions) <= MAX_CHOICES
     assert offered.suggestions[0].faq_id == found[0]
@@ -105,7 +110,8 @@ async def test_something_else_offers_the_next_faqs(searcher: Searcher) -> None:
     first = await _play(conversation, QUESTION)
     memory = Memory((first.remembered(),))
     second = await _play(conversation, "아니 그거 말고", memory)
-    assert (first.verdict, second.verdict, second.answer) == ("answered", "unsure", UNSURE)
+    assert (first.verdict, second.verdict) == ("answered", "unsure")
+    assert second.answer.startswith(UNSURE)
     offered = {choice.faq_id for choice in second.suggestions}
     assert offered
     assert not offered & {*first.answered}
