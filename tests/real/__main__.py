@@ -16,6 +16,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -33,7 +34,8 @@ from retrieval.prompt import load_system_prompt
 from tests.bench.report import conditions, write_section
 from tests.real.kept import KeptPlayer
 from tests.real.page import comparisons, costs
-from tests.real.sample import FILES, WHOLE, Row, draw_files, turns
+from tests.real.refusals import measure_refusals, unjudged
+from tests.real.sample import FILES, REFUSALS, WHOLE, Row, draw_files, draw_unanswerable, turns
 
 ROOT = Path(__file__).resolve().parents[2]
 EVAL = Path(os.environ.get("SMARTSTORE_EVAL_DIR", ROOT.parent / "shared/eval"))
@@ -78,10 +80,15 @@ async def measure(
         kind, _ = FILES[name]
         report = await measure_file(engine, player, kind, file)
         for part, rows in split_rows(name, kind, report["per_case"]).items():
-            text = json.dumps({"per_case": rows}, ensure_ascii=False, indent=1)
-            (folder / f"{part}.json").write_text(text + "\n", encoding="utf-8")
+            write_report(folder, part, rows)
             measures[part] = kind
     return measures
+
+
+def write_report(folder: Path, part: str, rows: Sequence[Row]) -> None:
+    """Writes what was measured of each case, for the page to compare."""
+    text = json.dumps({"per_case": rows}, ensure_ascii=False, indent=1)
+    (folder / f"{part}.json").write_text(text + "\n", encoding="utf-8")
 
 
 def split_rows(name: str, kind: str, rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -100,7 +107,11 @@ def _of_answers(rows: list[Row], part: str) -> list[Row]:
 
 
 async def measure_all(
-    settings: Settings, model: str, adapter: str, files: Mapping[str, Path]
+    settings: Settings,
+    model: str,
+    adapter: str,
+    files: Mapping[str, Path],
+    unanswerable: Sequence[Row],
 ) -> tuple[dict[str, str], dict[str, list[PlayedTurn]]]:
     """Has every contender play the cases.
 
@@ -110,21 +121,29 @@ async def measure_all(
     parts, played = dict[str, str](), dict[str, list[PlayedTurn]]()
     async with open_engine(settings) as engine:
         index = engine.searcher.search("정산").fingerprint
-        for contender in contenders(adapter):
-            provider = PROVIDERS[contender]
-            endpoint = settings.providers.endpoints.get(provider)
-            told = {
-                "model": endpoint.model_dump(mode="json", include={"model", "extra_body"})
-                if endpoint
-                else "",
-                "prompt": load_system_prompt() if endpoint else "",
-                "bounds": settings.conversation.model_dump(mode="json"),
-                "index": index,
-            }
-            file = KEPT / model / f"{adapter if contender == 'adapter' else contender}.jsonl"
-            player = KeptPlayer(engine.conversation, provider, file, conditions=told, turns=turns(files))
-            parts = await measure(engine, player, files, folders(model, adapter)[contender])
-            played[contender] = player.turns
+        alone = unjudged(engine, settings.conversation)
+        with closing(alone.lanes):
+            for contender in contenders(adapter):
+                provider = PROVIDERS[contender]
+                endpoint = settings.providers.endpoints.get(provider)
+                told = {
+                    "model": endpoint.model_dump(mode="json", include={"model", "extra_body"})
+                    if endpoint
+                    else "",
+                    "prompt": load_system_prompt() if endpoint else "",
+                    "bounds": settings.conversation.model_dump(mode="json"),
+                    "index": index,
+                }
+                file = KEPT / model / f"{adapter if contender == 'adapter' else contender}.jsonl"
+                folder = folders(model, adapter)[contender]
+                player = KeptPlayer(engine.conversation, provider, file, conditions=told, turns=turns(files))
+                parts = await measure(engine, player, files, folder)
+                refusing = KeptPlayer(
+                    alone, provider, file, conditions=told | {"judged": False}, turns=len(unanswerable)
+                )
+                write_report(folder, REFUSALS, await measure_refusals(refusing, unanswerable))
+                parts[REFUSALS] = "refusals"
+                played[contender] = [*player.turns, *refusing.turns]
     return parts, played
 
 
@@ -172,13 +191,14 @@ def main() -> int:
             require_served(settings, PROVIDERS[contender])
         files = draw_files(given.cases, KEPT / given.model / "cases", given.sample)
         settings = measured(settings, progress=_progress).settings
-        parts, played = asyncio.run(measure_all(settings, given.model, given.adapter, files))
+        unanswerable = draw_unanswerable(given.cases, given.sample)
+        parts, played = asyncio.run(measure_all(settings, given.model, given.adapter, files, unanswerable))
     except (ApiError, CasesError) as exc:
         print(f"error: {exc}; what was answered is kept: start again to go on", file=sys.stderr)
         return 1
     text = "\n\n".join(
         [
-            heading(given.model, given.adapter, given.sample, turns(files)),
+            heading(given.model, given.adapter, given.sample, turns(files) + len(unanswerable)),
             comparisons(parts, folders(given.model, given.adapter)),
             costs(played),
             f"{conditions()} A turn's seconds are those of the hour in which it was played.",

@@ -16,6 +16,7 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "answers": ("all_facts", "forbidden", "uncited", "announced_missing", "begins_in_middle", "chars"),
     "scope": ("right", "from_gold"),
     "dialogues": ("recall@1", "recall@5"),
+    "refusals": ("refused", "answered"),
 }
 
 

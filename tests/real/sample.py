@@ -15,6 +15,8 @@ Row = dict[str, Any]
 FILES = {"real_answers": ("answers", 40), "answers": ("answers", 40), "real_scope": ("scope", 40),
          "dialogues": ("dialogues", 12)}  # fmt: skip
 WHOLE = 40
+# What is asked of the model past the search's verdict.
+REFUSALS = "unanswerable, the model alone"
 # Of the scope cases; drawn by chance they would be nine, too few to see a refusal that is learnt.
 UNANSWERABLE = 15
 
@@ -41,6 +43,11 @@ def draw_files(source: Path, target: Path, size: int = WHOLE) -> dict[str, Path]
     return drawn
 
 
+def draw_unanswerable(source: Path, size: int = WHOLE) -> list[Row]:
+    """Questions of `real_scope` that no FAQ answers, at most `size`."""
+    return _first(_unanswerable(row for _, row in json_rows(source / "real_scope.jsonl")), size)
+
+
 def turns(files: Mapping[str, Path]) -> int:
     """How many turns the files ask for."""
     rows = (row for file in files.values() for _, row in json_rows(file))
@@ -48,10 +55,13 @@ def turns(files: Mapping[str, Path]) -> int:
 
 
 def _scope(rows: list[Row], size: int) -> list[Row]:
-    refused = [row for row in rows if row["label"] == "unanswerable"]
     others = [row for row in rows if row["label"] != "unanswerable"]
-    unanswerable = _first(refused, _part(UNANSWERABLE, size))
+    unanswerable = _first(_unanswerable(rows), _part(UNANSWERABLE, size))
     return [*unanswerable, *_first(others, size - len(unanswerable))]
+
+
+def _unanswerable(rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if row["label"] == "unanswerable"]
 
 
 def _part(share: int, size: int) -> int:

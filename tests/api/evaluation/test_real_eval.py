@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,15 @@ import pytest
 
 from api.conversation.memory import Memory
 from api.conversation.opening import open_engine
-from api.evaluation.play import PlayedTurn
+from api.evaluation.play import PlayedTurn, Player
 from api.evaluation.rows import CasesError
 from api.events import Usage
 from api.settings import load_settings
 from tests.real.__main__ import open_settings, require_served, split_rows
 from tests.real.kept import KeptPlayer
 from tests.real.page import comparisons, costs
-from tests.real.sample import draw_files, turns
+from tests.real.refusals import measure_refusals, unjudged
+from tests.real.sample import draw_files, draw_unanswerable, turns
 
 QUESTION = "배송비는 어떻게 설정하나요?"
 
@@ -81,6 +83,27 @@ async def test_kept_turn_is_not_played_again(data_dir: Path, tmp_path: Path) -> 
         await again("더 자세히", Memory((first.remembered(),)))
         await player(model="b")(QUESTION)
         assert len(_rows_that_hold(file)) == 3
+
+
+async def test_a_model_alone_is_asked_what_the_verdict_would_turn_away(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    question = "오늘 저녁 여의도 맛집 추천해줘"
+    settings = load_settings(data_dir=data_dir)
+    async with open_engine(settings) as engine:
+        judged = await Player(engine.conversation, "extractive")(question)
+        alone = unjudged(engine, settings.conversation)
+        with closing(alone.lanes):
+            player = KeptPlayer(alone, "extractive", tmp_path / "kept.jsonl", conditions={}, turns=1)
+            found = await measure_refusals(player, [{"text": question}])
+    assert judged.verdict == "off_topic"
+    assert found == [{"text": question, "refused": False, "answered": True}]
+
+
+def test_refusals_are_drawn_from_what_no_faq_answers(cases: Path) -> None:
+    drawn = draw_unanswerable(cases, 12)
+    assert len(drawn) == 12
+    assert {row["label"] for row in drawn} == {"unanswerable"}
 
 
 def _rows_that_hold(file: Path) -> list[str]:
