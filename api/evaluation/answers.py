@@ -147,12 +147,12 @@ def count_uncited(text: str) -> tuple[int, int]:
     """Returns how many parts the text has and how many of them bear no citation.
 
     A part is what ends with a citation, or with the paragraph: a sentence, or a heading with its list. The
-    fixed answers (a refusal, choices that are offered) have none.
+    fixed answers (a refusal, the sentence above choices) have none.
     """
-    if text in FIXED_ANSWERS:
-        return 0, 0
     parts = uncited = 0
     for paragraph in re.split(r"\n\s*\n", text):
+        if paragraph in FIXED_ANSWERS:
+            continue
         *cited, last = (bool(_WORD.search(part)) for part in CITATION.split(paragraph)[::2])
         parts += sum(cited) + last
         uncited += last

@@ -80,6 +80,8 @@ def test_summary_of_nothing_is_refused() -> None:
         ("1) 메뉴에 들어갑니다. [1][2]\n※ 무료입니다. [1]", (2, 0)),
         (NOT_FOUND, (0, 0)),
         (UNSURE, (0, 0)),
+        (f"{UNSURE}\n\n**무료인가요?**\n가능합니다. … [1]", (1, 0)),
+        (f"{UNSURE} 무료입니다.", (1, 1)),
         ("", (0, 0)),
     ],
 )
