@@ -165,9 +165,8 @@ def heading(model: str, adapter: str, sample: int, asked: int) -> str:
     command = f"make real-eval MODEL={model}"
     command += f" SAMPLE={sample}" if sample != WHOLE else ""
     command += f" ADAPTER={adapter}" if adapter else ""
-    small = (
-        f" **A sample of {sample} instead of {WHOLE}: it shows that the command runs, and decides nothing.**"
-    )
+    decides = "what is not in bold decides nothing" if sample >= 10 else "it shows that the command runs"
+    small = f" **A sample of {sample} instead of {WHOLE}: {decides}.**"
     return (
         f"## {NAMES[model]}\n\n`{command}`: {asked} turns of the real FAQ's cases each, vLLM on the CPU in "
         f"float32, temperature 0, no fallback.{small if sample < WHOLE else ''} In brackets 95% intervals of "
