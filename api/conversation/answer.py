@@ -18,7 +18,7 @@ from functools import partial
 from api.conversation.answer_text import AnswerText
 from api.conversation.checks.bounds import AnswerBounds
 from api.conversation.context import ContextResolver, Resolution
-from api.conversation.followups import FollowUps, choices, likeliest
+from api.conversation.followups import FollowUps, choices
 from api.conversation.lanes import ReadingLanes
 from api.conversation.languages import Language, language_of, notice
 from api.conversation.memory import Memory
@@ -189,7 +189,7 @@ class Conversation:
     async def _suggestions(self, resolution: Resolution, judged: ScopeVerdict, memory: Memory) -> Suggestions:
         """Choices where the answer is unsure, else follow-ups."""
         if judged.verdict == "unsure":
-            return Suggestions(kind="choices", suggestions=choices(likeliest(resolution.result)))
+            return Suggestions(kind="choices", suggestions=choices(resolution.result))
         offered = await asyncio.to_thread(
             self._followups.suggest, resolution.result, judged, memory, resolution.standalone
         )
@@ -237,7 +237,7 @@ class Conversation:
             if draft.language != "ko" and not draft.injection:
                 text = notice(draft.language)
             elif draft.verdict == "unsure":
-                likely = likeliest(resolution.result)[0]
+                likely = resolution.result.hits[0]
                 yield _sources([likely])
                 text += f"\n\n**{likely.faq.question}**\n{glimpse(likely.faq.answer)} [1]"
             bounds = AnswerBounds(request.options.stop, request.options.max_tokens)

@@ -22,7 +22,6 @@ from retrieval.corpus.faq import Faq
 from retrieval.offers.find import NEIGHBOURS, offers_version, short_text
 from retrieval.offers.known import Offer
 from retrieval.offers.wording import offer_text
-from retrieval.ranking.ranker import Hit
 from retrieval.scope.classifier import SCOPE_DIR, ScopeClassifier, ScopeVerdict
 from retrieval.search import Searcher, SearchResult, letters
 
@@ -145,21 +144,15 @@ class FollowUps:
             return (self._searcher.index.fingerprint, text) in self._looked_up
 
 
-def likeliest(result: SearchResult) -> tuple[Hit, ...]:
-    """What to choose from, best first; of FAQs whose titles say the same, the first."""
-    chosen: list[Hit] = []
+def choices(result: SearchResult) -> tuple[Suggestion, ...]:
+    """The FAQs likeliest meant, best first, by their titles; of titles that say the same, the first."""
+    chosen: list[Faq] = []
     for hit in result.hits:
         if len(chosen) == MAX_CHOICES:
             break
-        if not any(alike(hit.faq.question, other.faq.question) for other in chosen):
-            chosen.append(hit)
-    return tuple(chosen)
-
-
-def choices(hits: Iterable[Hit]) -> tuple[Suggestion, ...]:
-    """The FAQs to choose from, by their titles."""
-    faqs = (hit.faq for hit in hits)
-    return tuple(Suggestion(faq_id=faq.id, question=faq.question, text=faq.question) for faq in faqs)
+        if not any(alike(hit.faq.question, other.question) for other in chosen):
+            chosen.append(hit.faq)
+    return tuple(Suggestion(faq_id=faq.id, question=faq.question, text=faq.question) for faq in chosen)
 
 
 class _Budget:
