@@ -14,7 +14,7 @@ from api.conversation.rewriting import QuestionRewriter
 from api.indexing.opening import open_searcher
 from api.providers.choice import Providers
 from api.providers.factory import open_providers
-from api.settings import Settings
+from api.settings import ConversationSettings, Settings
 from api.state.connection import State
 from retrieval.prompt import load_system_prompt
 from retrieval.scope.classifier import ScopeClassifier
@@ -52,12 +52,7 @@ async def open_engine(
                 followups=FollowUps(searcher, scope=scope),
                 providers=providers,
                 rewriter=_rewriter(settings, providers),
-                rules=AnswerRules(
-                    load_system_prompt(),
-                    passages=settings.conversation.passages,
-                    max_tokens=settings.conversation.max_answer_tokens,
-                    drop_ungrounded=settings.conversation.ungrounded == "drop",
-                ),
+                rules=answer_rules(settings.conversation),
             )
             try:
                 yield Engine(searcher, conversation)
@@ -65,6 +60,16 @@ async def open_engine(
                 conversation.lanes.close()
     finally:
         searcher.index.close()
+
+
+def answer_rules(settings: ConversationSettings) -> AnswerRules:
+    """What the settings tell providers, and hold them to."""
+    return AnswerRules(
+        load_system_prompt(),
+        passages=settings.passages,
+        max_tokens=settings.max_answer_tokens,
+        drop_ungrounded=settings.ungrounded == "drop",
+    )
 
 
 def _rewriter(settings: Settings, providers: Providers) -> QuestionRewriter | None:

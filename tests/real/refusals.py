@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from api.conversation.answer import AnswerRules, Conversation
+from api.conversation.answer import Conversation
 from api.conversation.context import ContextResolver
 from api.conversation.followups import FollowUps
-from api.conversation.opening import Engine
+from api.conversation.opening import Engine, answer_rules
 from api.settings import ConversationSettings
-from retrieval.prompt import load_system_prompt
 from retrieval.scope.classifier import ScopeClassifier, ScopeVerdict
 from retrieval.search import SearchResult
 from tests.real.kept import KeptPlayer
@@ -36,9 +35,7 @@ def unjudged(engine: Engine, settings: ConversationSettings) -> Conversation:
         scope=_Answerable.load(),
         followups=FollowUps(engine.searcher),
         providers=engine.conversation.providers,
-        rules=AnswerRules(
-            load_system_prompt(), passages=settings.passages, max_tokens=settings.max_answer_tokens
-        ),
+        rules=answer_rules(settings),
     )
 
 
