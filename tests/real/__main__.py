@@ -125,15 +125,7 @@ async def measure_all(
         with closing(alone.lanes):
             for contender in contenders(adapter):
                 provider = PROVIDERS[contender]
-                endpoint = settings.providers.endpoints.get(provider)
-                told = {
-                    "model": endpoint.model_dump(mode="json", include={"model", "extra_body"})
-                    if endpoint
-                    else "",
-                    "prompt": load_system_prompt() if endpoint else "",
-                    "bounds": settings.conversation.model_dump(mode="json"),
-                    "index": index,
-                }
+                told = conditions_of(settings, provider, index)
                 file = KEPT / model / f"{adapter if contender == 'adapter' else contender}.jsonl"
                 folder = folders(model, adapter)[contender]
                 player = KeptPlayer(engine.conversation, provider, file, conditions=told, turns=turns(files))
@@ -145,6 +137,17 @@ async def measure_all(
                 parts[REFUSALS] = "refusals"
                 played[contender] = [*player.turns, *refusing.turns]
     return parts, played
+
+
+def conditions_of(settings: Settings, provider: str, index: str) -> dict[str, object]:
+    """What the provider's answers depend on besides the question and the turns before it."""
+    endpoint = settings.providers.endpoints.get(provider)
+    return {
+        "model": endpoint.model_dump(mode="json", include={"model", "extra_body"}) if endpoint else "",
+        "prompt": load_system_prompt() if endpoint else "",
+        "bounds": settings.conversation.model_dump(mode="json"),
+        "index": index,
+    }
 
 
 def contenders(adapter: str) -> tuple[str, ...]:
