@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +72,12 @@ def database_url(url: str, *, default: Path) -> str:
 @asynccontextmanager
 async def open_database(url: str) -> AsyncIterator[AsyncEngine]:
     """An engine on `url` (see `database_url`); connects when it is first used."""
-    options: dict[str, Any] = {}
+    # Korean as it is: escaped it takes twice the bytes.
+    options: dict[str, Any] = {"json_serializer": partial(json.dumps, ensure_ascii=False)}
     if url.startswith("postgresql"):
         # A server that hangs must not hang who asks: 5 s to connect, 15 s for a statement.
-        options = {"pool_size": 4, "max_overflow": 4, "pool_timeout": 5, "pool_pre_ping": True,
-                   "connect_args": {"timeout": 5, "command_timeout": 15}}  # fmt: skip
+        options |= {"pool_size": 4, "max_overflow": 4, "pool_timeout": 5, "pool_pre_ping": True,
+                    "connect_args": {"timeout": 5, "command_timeout": 15}}  # fmt: skip
     else:
         file = make_url(url).database
         if file:
