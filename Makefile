@@ -135,7 +135,7 @@ real-eval: $(VENV)/dev
 	$(BIN)/python -m tests.real --model $(MODEL) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(ADAPTER),--adapter $(ADAPTER))
 
 # --- benchmarks: each writes its section of docs/performance.md ---
-.PHONY: bench-gateway bench-faq bench-edits
+.PHONY: bench-gateway bench-faq bench-edits bench-history
 bench-gateway: $(VENV)/dev $(LITELLM)/bin/litellm
 	$(BIN)/python -m tests.bench.gateway --litellm $(LITELLM)
 
@@ -144,6 +144,9 @@ bench-faq: $(VENV)/dev
 
 bench-edits: $(VENV)/dev
 	$(BIN)/python -m tests.bench.edits
+
+bench-history: $(VENV)/dev
+	$(BIN)/python -m tests.bench.history
 
 $(LITELLM)/bin/litellm:
 	$(call make-venv,$(LITELLM))
