@@ -29,6 +29,7 @@ HEAVY = (
     "vllm",
     "peft",
     "sentence_transformers",
+    "onnxruntime",
     "pymilvus",
     "milvus_lite",
     "sklearn",

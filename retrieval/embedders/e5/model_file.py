@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from retrieval.embedders.e5.pieces import Pieces
 from retrieval.errors import EmbedderError
 
-_BLOCK = 32
-_BLOCK_BYTES = 2 + _BLOCK // 2
+BLOCK = 32
+_BLOCK_BYTES = 2 + BLOCK // 2
 
 Floats = NDArray[np.float32]
 
@@ -75,13 +75,20 @@ class ModelFile:
         offset, count = self._tensors[name]
         return np.frombuffer(self._data, np.float32, count, offset)
 
-    def weights(self, name: str, outputs: int, inputs: int) -> Floats:
-        """A Q4_0 matrix as `(inputs, outputs)` float32: what activations are multiplied by."""
-        return np.ascontiguousarray(dequantized(self.packed(name, outputs, inputs)).T)
+    def four_bit(self, name: str, rows: int, columns: int) -> tuple[NDArray[np.uint8], Floats]:
+        """A Q4_0 matrix as ONNX Runtime takes it.
+
+        Returns:
+            The numbers, two neighbours a byte, `(rows, blocks, 16)`; the scales, `(rows, blocks)`.
+        """
+        scales, pairs = _blocks(self.packed(name, rows, columns))
+        # A byte of the file holds two numbers that stand 16 apart.
+        even, odd = pairs[:, :, ::2], pairs[:, :, 1::2]
+        return np.concatenate([even & 15 | odd << 4, even >> 4 | odd & 240], axis=2), scales
 
     def packed(self, name: str, rows: int, columns: int) -> NDArray[np.uint8]:
         """The bytes of a Q4_0 matrix, a row each; they stay in the file until they are read."""
-        size = columns // _BLOCK * _BLOCK_BYTES
+        size = columns // BLOCK * _BLOCK_BYTES
         return np.frombuffer(self._data, np.uint8, rows * size, self._tensors[name][0]).reshape(rows, size)
 
     def _pieces(self) -> Pieces:
@@ -111,13 +118,18 @@ class ModelFile:
 
 def dequantized(packed: NDArray[np.uint8]) -> Floats:
     """Rows of Q4_0 bytes as float32."""
-    blocks = packed.reshape(len(packed), -1, _BLOCK_BYTES)
-    scales = np.ascontiguousarray(blocks[:, :, :2]).view(np.float16).astype(np.float32)
-    numbers = blocks[:, :, 2:]
-    found = np.concatenate([numbers & 15, numbers >> 4], axis=2).astype(np.float32)
+    scales, pairs = _blocks(packed)
+    found = np.concatenate([pairs & 15, pairs >> 4], axis=2).astype(np.float32)
     found -= 8
-    found *= scales
+    found *= scales[:, :, np.newaxis]
     return found.reshape(len(packed), -1)
+
+
+def _blocks(packed: NDArray[np.uint8]) -> tuple[Floats, NDArray[np.uint8]]:
+    """The scales of each row's blocks, and their numbers, two a byte."""
+    blocks = packed.reshape(len(packed), -1, _BLOCK_BYTES)
+    scales = np.ascontiguousarray(blocks[:, :, :2]).view(np.float16)[:, :, 0].astype(np.float32)
+    return scales, blocks[:, :, 2:]
 
 
 def packaged_file() -> Path:
