@@ -1,4 +1,7 @@
-"""What every route needs: the services and the caller."""
+"""What every route needs: the services and the caller.
+
+All are coroutines: FastAPI calls an ordinary function in another thread, a hop a request.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ from api.history.store import History
 from api.services import Services
 
 
-def services(request: Request = None, websocket: WebSocket = None) -> Services:  # type: ignore[assignment]
+async def services(request: Request = None, websocket: WebSocket = None) -> Services:  # type: ignore[assignment]
     """The process's services, opened in the lifespan."""
     connection = request or websocket
     opened: Services = connection.state.services
     return opened
 
 
-def history(opened: Annotated[Services, Depends(services)]) -> History:
+async def history(opened: Annotated[Services, Depends(services)]) -> History:
     """The history. Raises `NotFound` where the settings turn it off."""
     if opened.history is None:
         raise NotFound("이 서버는 질문 기록을 남기지 않습니다(history.enabled).")

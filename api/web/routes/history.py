@@ -22,7 +22,7 @@ _EXPORT: dict[int | str, dict[str, Any]] = {
 }
 
 
-def turn_filter(
+async def turn_filter(
     verdict: Annotated[str, Query(max_length=32, description="answered, unsure, not_found… or failed")] = "",
     rating: Annotated[Literal["", "up", "down", "none", "any"], Query()] = "",
     since_ms: Annotated[int, Query(ge=0, le=2**53, description="ms since 1970")] = 0,
