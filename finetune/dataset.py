@@ -14,7 +14,7 @@ import json
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -74,7 +74,7 @@ def build(config: Config) -> Dataset:
     )
     for side, members, allowed in sides:
         makers[side] = ExampleMaker(
-            corpus, expansions, searcher,
+            corpus, of_one_faq(expansions), searcher,
             allowed=allowed, passages=data.passages, seed=seed,
         )  # fmt: skip
         made[side] = _side(makers[side], [faq for faq in corpus.faqs if faq.id in members], split, config)
@@ -90,6 +90,12 @@ def build(config: Config) -> Dataset:
     if not dataset.examples["train"]:
         raise DataError(f"{data.faq} with this mix gives no training example; raise data.mix.grounded")
     return dataset
+
+
+def of_one_faq(expansions: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """The ways of asking that no other FAQ answers: with any other, an absent answer would not be absent."""
+    owners = Counter(query for queries in expansions.values() for query in queries)
+    return {id: tuple(q for q in queries if owners[q] == 1) for id, queries in expansions.items()}
 
 
 def _side(maker: ExampleMaker, faqs: Sequence[Faq], split: Split, config: Config) -> list[Example]:

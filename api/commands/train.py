@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 FaqFile = Annotated[Path | None, typer.Option("--faq", help="FAQ file; the settings' one by default")]
 ExpansionFile = Annotated[Path | None, typer.Option(help="file or folder; the settings' one by default")]
 _QUERIES = Path("configs/ranking/queries.jsonl")
+# Questions in sellers' words, under all FAQs that answer them.
+_SELLERS = Path("configs/expansions/written.jsonl")
 _SAMPLE = Path("configs/faq/sample.jsonl")
 _SAMPLE_EXPANSIONS = Path("configs/expansions/sample.jsonl")
 
@@ -37,9 +39,9 @@ def train_ranker(
 ) -> None:
     """Train the embedder's adapter and the ranker on the corpus and its expansions; then rebuild the index.
 
-    Takes some minutes on two cores, plus the time to embed the corpus the first time. With --cases the
-    weights also learn from users' own questions, and the card tells what they reach on folds that were not
-    learnt from beside what they reach without: keep the result only where the former is better.
+    Takes some minutes on two cores, plus the time to embed the corpus the first time. The weights also learn
+    from the questions in configs/expansions/written.jsonl and, with --cases, from users' own ones; the card
+    tells what they reach on folds that were not learnt from beside what they reach without.
     """
     from rich.console import Console
 
@@ -56,7 +58,7 @@ def train_ranker(
     console, settings = Console(), load_settings()
     corpus, known = open_corpus(settings, faq, expansions)
     written = queries or CONFIGS / "ranking" / "queries.jsonl"
-    labelled = labelled_questions(cases or (), corpus)
+    labelled = _sellers_questions(settings, corpus) + labelled_questions(cases or (), corpus)
     if not any(faq.id in known for faq in corpus.faqs):
         raise CorpusError(corpus.source, "has no expansions.", hint="Write them with `smartstore expand`.")
     with corpus_embedder(settings) as embedder:
@@ -92,6 +94,16 @@ def labelled_questions(files: Sequence[Path], corpus: Corpus) -> list[tuple[str,
         if gold := tuple(id for id in case.gold if id in corpus.by_id):
             found.setdefault(case.text, gold)
     return list(found.items())
+
+
+def _sellers_questions(settings: Settings, corpus: Corpus) -> list[tuple[str, tuple[str, ...]]]:
+    """Those in the repository that FAQs of the corpus answer, with the ids of all of these."""
+    from retrieval.corpus.expansions import read_questions
+
+    path = settings.path(_SELLERS)
+    asked = read_questions(path) if path.is_file() else {}
+    known = ((text, tuple(id for id in ids if id in corpus.by_id)) for text, ids in asked.items())
+    return [(text, ids) for text, ids in known if ids]
 
 
 def calibrate_ranker(
@@ -146,11 +158,12 @@ def calibrate(
             "scikit-learn is missing: pip install 'smartstore-chatbot[calibrate]'"
         ) from exc
     from api.settings import load_settings
-    from retrieval.corpus.expansions import read_expansions
+    from retrieval.corpus.expansions import read_expansions, read_questions
     from retrieval.scope.classifier import SCOPE_DIR, ScopeClassifier
     from retrieval.training.dependence import dialogues, save_gate, train_gate
     from retrieval.training.scope import save, train
     from retrieval.training.scope_examples import (
+        asked_examples,
         other_corpus_examples,
         query_examples,
         read_scope_lines,
@@ -163,6 +176,8 @@ def calibrate(
     corpus = _corpus(settings, faq, expansions)
     typer.echo(f"{len(corpus.faqs)} FAQs; searching {len(lines)} written lines and the expansions")
     examples = list(scope_examples(corpus, lines))
+    if (sellers := settings.path(_SELLERS)).is_file():
+        examples += asked_examples(corpus, read_questions(sellers))
     if (queries := settings.path(_QUERIES)).is_file():
         examples += query_examples(corpus, read_expansions(queries))
     sample = _corpus(settings, settings.path(_SAMPLE), settings.path(_SAMPLE_EXPANSIONS))
@@ -232,6 +247,8 @@ def _card(trained: Mapping[str, Trained], gate: Mapping[str, Any], about: Mappin
         "",
         f"- 말뭉치: FAQ {about['faqs']}개, 임베더 `{about['index_embedder']}` ({about['dim']}차원)",
         "- 학습 줄: 이 폴더의 `*.jsonl` (직접 쓴 문장)과 말뭉치의 확장 질문 (자기 행을 뺀 색인에서 검색)",
+        "- `(asked)`: 판매자의 말로 쓰고 답하는 FAQ를 모두 표시한 질문 (자기 행을 뺀 색인에서 검색); "
+        "문턱은 이것으로 정함",
         "- `(sample)`: 같은 줄을 함께 실린 예시 말뭉치의 색인에서 찾은 것 (다른 말뭉치에서도 통하도록)",
         "- `full`: 겹치는 낱말과 BM25의 모양 + 질문 벡터(어댑터 이전) + 글자 n-그램",
         "- `portable`: 질문 벡터를 뺀 것. 벡터의 차원이 다른 임베더에 쓰임",

@@ -43,6 +43,22 @@ def read_expansions(path: Path) -> dict[str, tuple[str, ...]]:
     return {id: tuple(queries) for id, queries in found.items()}
 
 
+def read_questions(path: Path) -> dict[str, tuple[str, ...]]:
+    """Returns the ids of all FAQs that answer each question: those that it is an expansion of.
+
+    Args:
+        path: a file as `read_expansions` reads it, in which a question stands under each of its FAQs.
+
+    Raises:
+        CorpusError: as `read_expansions`.
+    """
+    found: dict[str, list[str]] = {}
+    for id, questions in read_expansions(path).items():
+        for question in questions:
+            found.setdefault(question, []).append(id)
+    return {question: tuple(ids) for question, ids in found.items()}
+
+
 def _entry(row: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
     queries = tuple(clean_title(query) for query in text_list(row, "queries"))
     if not queries or not all(queries):

@@ -24,7 +24,8 @@ from retrieval.tokenizer import KoreanTokenizer
 from retrieval.training.adapter import ViewVectors
 
 DEPTH = 50
-MAX_EXPANSIONS = 8
+# So many ways of asking of a FAQ are held out by number and teach the adapter; all of them are searched.
+HELD_OUT = 7
 _PER_EXPANSION = 1000
 
 
@@ -49,18 +50,20 @@ class CorpusViews:
         rows: every view, with vectors by the base embedder.
         vectors: the same, arranged for the adapter; a FAQ that lacks an expansion holds its question there.
         asked: `(k, n)` row numbers of the k-th expansion of each FAQ, -1 where there is none.
+        of_text: row numbers of each text that is an expansion, of one FAQ or of several.
     """
 
     rows: IndexRows
     vectors: ViewVectors
     asked: NDArray[np.int64]
+    of_text: Mapping[str, Sequence[int]]
 
     def __len__(self) -> int:
         return len(self.rows.faqs)
 
-    def index(self, adapter: Adapter | None, *, without: int = -1) -> MemoryIndex:
-        """The index as in service, where no FAQ has its expansion number `without`."""
-        left_out = {int(row) for row in self.asked[without]} if without >= 0 else set()
+    def index(self, adapter: Adapter | None, *, without: Collection[int] = ()) -> MemoryIndex:
+        """The index as in service, where the rows `without` are missing."""
+        left_out = set(without)
         kept = np.array([n for n in range(len(self.rows.keys)) if n not in left_out], np.int64)
         part = replace(
             self.rows,
@@ -71,7 +74,7 @@ class CorpusViews:
             tokens=tuple(self.rows.tokens[n] for n in kept),
             sparse=None if self.rows.sparse is None else tuple(self.rows.sparse[n] for n in kept),
         )
-        return MemoryIndex(adapted_rows(part, adapter), fingerprint=f"training-{without}")
+        return MemoryIndex(adapted_rows(part, adapter), fingerprint="training")
 
 
 def adapted_rows(rows: IndexRows, adapter: Adapter | None) -> IndexRows:
@@ -94,7 +97,7 @@ def corpus_views(
 
     Args:
         corpus: the FAQs.
-        expansions: by FAQ id; of each the first `MAX_EXPANSIONS` count.
+        expansions: by FAQ id.
         embedder: the base embedder, without an adapter.
         tokenizer: makes the search terms.
         progress: told how far each step is.
@@ -102,7 +105,7 @@ def corpus_views(
     Raises:
         EmbedderError: texts could not be embedded.
     """
-    texts = view_texts(corpus.faqs, {id: queries[:MAX_EXPANSIONS] for id, queries in expansions.items()})
+    texts = view_texts(corpus.faqs, expansions)
     done = prepare(texts, embedder, tokenizer, Known(), progress)
     at = {text.key: n for n, text in enumerate(texts)}
     ids = sorted(corpus.by_id)
@@ -111,7 +114,7 @@ def corpus_views(
         return [at.get(f"{id}:{name}", -1) for id in ids]
 
     count = max((len(expansions.get(id, ())) for id in ids), default=0)
-    asked = np.array([found(f"expansion{k}") for k in range(min(count, MAX_EXPANSIONS))], np.int64)
+    asked = np.array([found(f"expansion{k}") for k in range(min(count, HELD_OUT))], np.int64)
     asked, dense = asked.reshape(-1, len(ids)), done.vectors.dense
     question = np.array(found("question0"))
     vectors = ViewVectors(
@@ -120,15 +123,19 @@ def corpus_views(
         expansions=dense[np.where(asked < 0, question, asked)],
     )
     rows = IndexRows.of(texts, vectors=done.vectors, tokens=done.tokens, faqs=dict(corpus.by_id))
-    return CorpusViews(rows, vectors, asked)
+    of_text: dict[str, list[int]] = {}
+    for n, text in enumerate(texts):
+        if text.view == "expansion":
+            of_text.setdefault(text.text, []).append(n)
+    return CorpusViews(rows, vectors, asked, of_text)
 
 
 def held_out_queries(
     views: CorpusViews, adapter: Adapter, expansion: int, *, most: int = _PER_EXPANSION
 ) -> Iterator[RankedQuery]:
     """Yields the k-th expansion of FAQs as queries, where no FAQ has its k-th expansion."""
-    index = views.index(adapter, without=expansion)
     given = views.asked[expansion][views.asked[expansion] >= 0]
+    index = views.index(adapter, without=given.tolist())
     # So many fit a dozen weights as well as all of them do, in a third of the time.
     chosen = np.random.default_rng(expansion).choice(given, min(most, len(given)), replace=False)
     for row in map(int, np.sort(chosen)):

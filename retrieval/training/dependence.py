@@ -35,14 +35,14 @@ class AskedAfter:
 
     Attributes:
         before, asked: the two FAQs.
-        number: which expansion of `asked` it was made from.
+        origin: the expansion of `asked` that it was made from.
         text: the question.
         leans: whether it lost words that `before` has said.
     """
 
     before: Faq
     asked: Faq
-    number: int
+    origin: str
     text: str
     leans: bool
 
@@ -56,15 +56,15 @@ def dialogues(corpus: HeldOut, *, count: int = 700, seed: int = 7) -> list[Asked
     made = []
     for before in rng.sample(faqs, min(count, len(faqs))):
         asked = rng.choice(_neighbours(corpus, before, faqs))
-        number = rng.randrange(len(corpus.expansions[asked.id]))
-        text = _dropped(corpus, before, corpus.expansions[asked.id][number])
+        origin = rng.choice(corpus.expansions[asked.id])
+        text = _dropped(corpus, before, origin)
         if text:
             opening = rng.choice(_OPENINGS) if rng.random() < _OPENED else ""
-            made.append(AskedAfter(before, asked, number, opening + text, True))
+            made.append(AskedAfter(before, asked, origin, opening + text, True))
     for _ in range(len(made) // 2):
         before, asked = rng.sample(faqs, 2)
-        number = rng.randrange(len(corpus.expansions[asked.id]))
-        made.append(AskedAfter(before, asked, number, corpus.expansions[asked.id][number], False))
+        origin = rng.choice(corpus.expansions[asked.id])
+        made.append(AskedAfter(before, asked, origin, origin, False))
     return made
 
 
@@ -81,7 +81,7 @@ def train_gate(
     labels = np.array(leaning)
     if min(labels.sum(), (~labels).sum()) < 10:
         raise ValueError("too few FAQs with expansions to make dialogues from")
-    found = [(pair.text, corpus.without(pair.number).search(pair.text)) for pair in pairs]
+    found = [(pair.text, corpus.without(pair.origin).search(pair.text)) for pair in pairs]
     found += [(line.text, corpus.full.search(line.text)) for line in written]
     values = np.stack([dependence_features(*one, scope.judge(*one, followup=False)) for one in found])
     coef, intercept, accuracy = _fit(values, labels)

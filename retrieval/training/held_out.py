@@ -6,6 +6,7 @@ Knows rows and their keys; does not know what is trained.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from retrieval.ranking.ranker import Ranker
 from retrieval.search import Searcher
 from retrieval.tokenizer import KoreanTokenizer
 
-# Of seven expansions one or two are hidden at a time: a seller's question, too, is near some of the others.
+# A quarter of the expansions is hidden at a time: a seller's question, too, is near some of the others.
 _PARTS = 4
 
 
@@ -31,7 +32,7 @@ class HeldOut:
         faqs: in the order of ids.
         expansions: of each FAQ, in the order of their row numbers.
         full: searches everything.
-        parts: `parts[n]` lacks the expansions whose number leaves the rest n when divided by their count.
+        parts: `parts[n]` lacks the expansions whose texts fall to part n, whichever FAQ they are of.
     """
 
     faqs: Sequence[Faq]
@@ -39,9 +40,9 @@ class HeldOut:
     full: Searcher
     parts: tuple[Searcher, ...]
 
-    def without(self, number: int) -> Searcher:
-        """The searcher that lacks expansion `number` of every FAQ."""
-        return self.parts[number % len(self.parts)]
+    def without(self, text: str) -> Searcher:
+        """The searcher that lacks this expansion, and some of every FAQ's others."""
+        return self.parts[_part(text)]
 
 
 def held_out(
@@ -57,13 +58,22 @@ def held_out(
         index = MemoryIndex(_only(rows, keep), fingerprint=f"calibration-{name}")
         return Searcher(index, embedder, tokenizer, ranker)
 
-    def lacks(rest: int) -> Callable[[str], bool]:
-        return lambda key: (number := _number(key)) is None or number % _PARTS != rest
-
     faqs = tuple(rows.faqs[id] for id in sorted(rows.faqs))
     known = {faq.id: tuple(expansions.get(faq.id, ())) for faq in faqs}
-    parts = tuple(searcher(str(rest), lacks(rest)) for rest in range(_PARTS))
+
+    def lacks(part: int) -> Callable[[str], bool]:
+        def kept(key: str) -> bool:
+            number = _number(key)
+            return number is None or _part(known[key.partition(":")[0]][number]) != part
+
+        return kept
+
+    parts = tuple(searcher(str(part), lacks(part)) for part in range(_PARTS))
     return HeldOut(faqs, known, searcher("full", lambda _: True), parts)
+
+
+def _part(text: str) -> int:
+    return zlib.crc32(text.encode()) % _PARTS
 
 
 def _number(key: str) -> int | None:

@@ -29,6 +29,7 @@ from retrieval.training.ranker import (
 )
 
 Say = Callable[[str], None]
+_PARTS = 5
 
 
 def train(
@@ -47,10 +48,11 @@ def train(
         corpus: the FAQs.
         views: the same, from `corpus_views` with `embedder`.
         embedder: the base embedder, without an adapter.
-        queries: further queries by FAQ id, written as users ask; they calibrate the probabilities and
-            check the result, and are not learnt from otherwise. May be empty.
-        labelled: questions of users with the ids of the FAQs that answer them, which share in the loss
-            of the weights. What the card says of them is measured on folds that were not learnt from.
+        queries: further queries by FAQ id, written as users ask; they check the result, and calibrate the
+            probabilities where there are no labelled ones. May be empty.
+        labelled: questions of users with the ids of all FAQs that answer them. They share in the loss of
+            the weights, and calibrate the probabilities. Each is asked of an index that lacks it, and what
+            the card says of them is measured on folds that were not learnt from.
         out: the folder.
         say: told what happens.
 
@@ -77,7 +79,9 @@ def train(
     for file, one in ((f"{name}.json", adapter), (PORTABLE, None)):
         known_as = one.name if one else ""
         asked = asked_queries(views, one, embedder, labelled)
-        weights = fit_ranker(everything, embedder=known_as, calibration=written or None, labelled=asked)
+        weights = fit_ranker(
+            everything, embedder=known_as, calibration=asked or written or None, labelled=asked
+        )
         cards[file] = own = card | {"written_queries": figures(Ranker(weights), written) if written else None}
         if asked:
             unseen = Ranker(fit_ranker(everything, embedder=known_as))
@@ -123,17 +127,26 @@ def asked_queries(
     embedder: Embedder,
     asked: Sequence[tuple[str, Collection[str]]],
 ) -> list[RankedQuery]:
-    """Questions with the ids of the FAQs that answer them, searched with every expansion in place."""
+    """Questions with the ids of the FAQs that answer them, each asked of an index that lacks its text."""
     if not asked:
         return []
-    tokenizer, index = KoreanTokenizer(), views.index(adapter)
+    tokenizer = KoreanTokenizer()
     embedded = embedder.embed_queries([text for text, _ in asked])
     vectors = adapter.queries(embedded.dense) if adapter else embedded.dense
     sparse = embedded.sparse or [None] * len(asked)
-    return [
-        ranked_query(index, IndexQuery(text, vector, tokenizer.tokens(text), weights), ids)
-        for (text, ids), vector, weights in zip(asked, vectors, sparse, strict=True)
-    ]
+    # A fifth of what stands among the expansions is left out at a time; the rest is asked of everything.
+    parts: dict[int, list[int]] = {}
+    for n, (text, _) in enumerate(asked):
+        parts.setdefault(n % _PARTS if text in views.of_text else _PARTS, []).append(n)
+    found: dict[int, RankedQuery] = {}
+    for numbers in parts.values():
+        known = [row for n in numbers for row in views.of_text.get(asked[n][0], ())]
+        index = views.index(adapter, without=known)
+        for n in numbers:
+            text, ids = asked[n]
+            query = IndexQuery(text, vectors[n], tokenizer.tokens(text), sparse[n])
+            found[n] = ranked_query(index, query, ids)
+    return [found[n] for n in range(len(asked))]
 
 
 def calibrate(

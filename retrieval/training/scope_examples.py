@@ -25,7 +25,8 @@ from retrieval.training.scope import Example
 LABELS = (*CLASSES, "greeting", "thanks", "person")
 ELSEWHERE_WEIGHT = 0.3
 # Lines in sellers' own words stand for what is really typed; expansions are many and easy.
-_WEIGHT = {"sellers": 3.0}
+_SELLERS_WEIGHT = 3.0
+_WEIGHT = {"sellers": _SELLERS_WEIGHT, "written": _SELLERS_WEIGHT}
 _EXPANSION_WEIGHT = 0.3
 _HINT = (
     f'Each line must be {{"text": "…", "label": "…", "style": "…"}}, the label one of {", ".join(LABELS)}.'
@@ -78,11 +79,19 @@ def scope_examples(
         if line.label in CLASSES:
             yield _example(line.label, line.text, corpus.full, weight=_WEIGHT.get(line.origin, 1.0))
     rng = random.Random(seed)
-    asked = [(faq, number) for faq in corpus.faqs for number in range(len(corpus.expansions[faq.id]))]
-    for faq, number in rng.sample(asked, min(expansions, len(asked))):
-        text = corpus.expansions[faq.id][number]
-        searcher, gold = corpus.without(number), (faq.id,)
+    asked = [(faq, text) for faq in corpus.faqs for text in corpus.expansions[faq.id]]
+    for faq, text in rng.sample(asked, min(expansions, len(asked))):
+        searcher, gold = corpus.without(text), (faq.id,)
         yield _example("in_scope", text, searcher, weight=_EXPANSION_WEIGHT, group="expansion", gold=gold)
+
+
+def asked_examples(corpus: HeldOut, questions: Mapping[str, Sequence[str]]) -> Iterator[Example]:
+    """Sellers' questions, each with all FAQs that answer it, asked of an index that lacks it: in_scope."""
+    known = {faq.id for faq in corpus.faqs}
+    for text, ids in questions.items():
+        if gold := [id for id in ids if id in known]:
+            searcher = corpus.without(text)
+            yield _example("in_scope", text, searcher, weight=_SELLERS_WEIGHT, group="asked", gold=gold)
 
 
 def query_examples(corpus: HeldOut, queries: Mapping[str, Sequence[str]]) -> Iterator[Example]:
@@ -102,8 +111,8 @@ def other_corpus_examples(corpus: HeldOut, lines: Sequence[ScopeLine]) -> Iterat
         if line.label in CLASSES and line.label != "in_scope":
             yield _example(line.label, line.text, corpus.full, weight=ELSEWHERE_WEIGHT, group="sample")
     for faq in corpus.faqs:
-        for number, text in enumerate(corpus.expansions[faq.id]):
-            yield _example("in_scope", text, corpus.without(number), group="sample", gold=(faq.id,))
+        for text in corpus.expansions[faq.id]:
+            yield _example("in_scope", text, corpus.without(text), group="sample", gold=(faq.id,))
 
 
 def _example(

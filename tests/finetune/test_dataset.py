@@ -12,7 +12,7 @@ from finetune.config import Config
 from finetune.data.encoding import read_examples
 from finetune.data.examples import Example
 from finetune.data.overlap import Overlap, normalise, said_lines
-from finetune.dataset import SIDES, Dataset, build, said, write
+from finetune.dataset import SIDES, Dataset, build, of_one_faq, said, write
 from retrieval.corpus.faq import read_corpus
 from retrieval.prompt import NOT_FOUND, REFUSAL, Exchange, ground, load_system_prompt
 from tests.finetune.conftest import ROOT, tiny_config
@@ -95,6 +95,11 @@ def test_dataset_absent_gold_is_really_absent(made: tuple[Config, Dataset]) -> N
         assert example.answer == NOT_FOUND
         assert corpus.by_id[example.faq_id].question not in example.messages[-2]["content"]
     assert {e.answer for e in every(made[1]) if e.kind == "off_topic"} == {REFUSAL}
+
+
+def test_dataset_asks_only_what_one_faq_answers() -> None:
+    ways = {"a": ("교환 되나", "언제 줘요"), "b": ("언제 줘요",)}
+    assert of_one_faq(ways) == {"a": ("교환 되나",), "b": ()}
 
 
 def test_dataset_training_never_sees_a_validation_faq(made: tuple[Config, Dataset]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from retrieval.corpus.expansions import read_expansions
+from retrieval.corpus.expansions import read_expansions, read_questions
 from retrieval.corpus.faq import faq_id
 from retrieval.errors import CorpusError
 
@@ -28,6 +28,18 @@ def test_expansions_take_id_or_raw_question(tmp_path: Path) -> None:
     assert read_expansions(path) == {
         "0123456789ab": ("교환 되나", "교환 방법"),
         faq_id(title): ("언제 보내주나요",),
+    }
+
+
+def test_questions_name_all_faqs_they_stand_under(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "written.jsonl",
+        {"id": "0123456789ab", "queries": ["언제 줘요", "교환 되나"]},
+        {"id": "ba9876543210", "queries": ["언제 줘요"]},
+    )
+    assert read_questions(path) == {
+        "언제 줘요": ("0123456789ab", "ba9876543210"),
+        "교환 되나": ("0123456789ab",),
     }
 
 

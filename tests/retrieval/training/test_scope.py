@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,3 +58,13 @@ def test_thresholds_that_cannot_keep_a_bound_answer_nothing() -> None:
     found = chosen([line("unanswerable", sure=1.0, p=1.0, group="written"), *KNOWN])
 
     assert (found.answered, found.answerable) == pytest.approx((0.89, 0.94))
+
+
+def test_thresholds_heed_the_questions_that_name_all_their_faqs() -> None:
+    asked = [replace(one, group="asked") for one, _ in (*KNOWN, *WRONG[:1])]
+    rows = [p for _, p in (*KNOWN, *WRONG[:1])]
+    other = [line("in_scope", sure=0.69, p=0.9, rank=0)] * 40
+
+    found = chosen([*zip(asked, rows, strict=True), *other], wrong=0.0)
+
+    assert found.answered == pytest.approx(0.33)
