@@ -10,6 +10,8 @@ import re
 import unicodedata
 from typing import Literal
 
+from retrieval.scope.markets import OTHER_MARKET
+
 Intent = Literal["question", "greeting", "thanks", "person"]
 
 _LONGEST, _LONGEST_WISH = 60, 26
@@ -75,6 +77,7 @@ def intent_of(text: str) -> Intent:
     if _COURTESY.fullmatch(said):
         kinds = {match.lastgroup for match in _PARTS.finditer(said)}
         return "thanks" if "thanks" in kinds else "greeting" if "hello" in kinds else "question"
-    if len(said) <= _LONGEST_WISH and _PERSON.search(said) and not _ABOUT_THE_STORE.search(said):
+    elsewhere = _ABOUT_THE_STORE.search(said) or OTHER_MARKET.search(said)
+    if len(said) <= _LONGEST_WISH and _PERSON.search(said) and not elsewhere:
         return "person"
     return "question"

@@ -28,6 +28,7 @@ INTENTS = ("greeting", "thanks", "person")
         ("스마트스토어 고객센터 번호좀", "person"),
         ("안녕하세요 정산은 언제 되나요", "question"),
         ("고객센터 번호 변경", "question"),
+        ("쿠팡 판매자 고객센터 번호 알려줘요", "question"),
         ("직원이랑 같이 관리하고 싶어요", "question"),
         ("구매자와 통화가 안 돼요", "question"),
         ("감사 메시지를 자동으로 보내고 싶어요", "question"),
