@@ -65,7 +65,7 @@ def build(config: Config) -> Dataset:
     expansions = {id: q for id, q in read_expansions(data.expansions).items() if id in corpus.by_id}
     searcher = open_search(data, corpus, expansions, progress=_progress)
     split = split_faqs(corpus.faqs, validation_share=data.validation_share, seed=seed)
-    everyone = frozenset(corpus.by_id)
+    everyone, ways = frozenset(corpus.by_id), of_one_faq(expansions)
     made: dict[Side, list[Example]] = {}
     makers: dict[Side, ExampleMaker] = {}
     sides: tuple[tuple[Side, frozenset[str], frozenset[str]], ...] = (
@@ -74,7 +74,7 @@ def build(config: Config) -> Dataset:
     )
     for side, members, allowed in sides:
         makers[side] = ExampleMaker(
-            corpus, of_one_faq(expansions), searcher,
+            corpus, ways, searcher,
             allowed=allowed, passages=data.passages, seed=seed,
         )  # fmt: skip
         made[side] = _side(makers[side], [faq for faq in corpus.faqs if faq.id in members], split, config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,7 +58,8 @@ def train_ranker(
     console, settings = Console(), load_settings()
     corpus, known = open_corpus(settings, faq, expansions)
     written = queries or CONFIGS / "ranking" / "queries.jsonl"
-    labelled = _sellers_questions(settings, corpus) + labelled_questions(cases or (), corpus)
+    sellers = _sellers_questions(settings)
+    labelled = _answered(sellers.items(), corpus) + labelled_questions(cases or (), corpus)
     if not any(faq.id in known for faq in corpus.faqs):
         raise CorpusError(corpus.source, "has no expansions.", hint="Write them with `smartstore expand`.")
     with corpus_embedder(settings) as embedder:
@@ -89,21 +90,27 @@ def labelled_questions(files: Sequence[Path], corpus: Corpus) -> list[tuple[str,
     """The questions of case files that name FAQs of the corpus, each text once."""
     from api.evaluation.scope import read_scope_cases
 
+    cases = ((case.text, case.gold) for file in files for case in read_scope_cases(file))
+    return _answered(cases, corpus)
+
+
+def _answered(
+    questions: Iterable[tuple[str, Sequence[str]]], corpus: Corpus
+) -> list[tuple[str, tuple[str, ...]]]:
+    """Those that FAQs of the corpus answer, with the ids of these, each text once."""
     found: dict[str, tuple[str, ...]] = {}
-    for case in (case for file in files for case in read_scope_cases(file)):
-        if gold := tuple(id for id in case.gold if id in corpus.by_id):
-            found.setdefault(case.text, gold)
+    for text, ids in questions:
+        if known := tuple(id for id in ids if id in corpus.by_id):
+            found.setdefault(text, known)
     return list(found.items())
 
 
-def _sellers_questions(settings: Settings, corpus: Corpus) -> list[tuple[str, tuple[str, ...]]]:
-    """Those in the repository that FAQs of the corpus answer, with the ids of all of these."""
+def _sellers_questions(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Those in the repository, with the ids of all FAQs that answer them."""
     from retrieval.corpus.expansions import read_questions
 
     path = settings.path(_SELLERS)
-    asked = read_questions(path) if path.is_file() else {}
-    known = ((text, tuple(id for id in ids if id in corpus.by_id)) for text, ids in asked.items())
-    return [(text, ids) for text, ids in known if ids]
+    return read_questions(path) if path.is_file() else {}
 
 
 def calibrate_ranker(
@@ -158,7 +165,7 @@ def calibrate(
             "scikit-learn is missing: pip install 'smartstore-chatbot[calibrate]'"
         ) from exc
     from api.settings import load_settings
-    from retrieval.corpus.expansions import read_expansions, read_questions
+    from retrieval.corpus.expansions import read_expansions
     from retrieval.scope.classifier import SCOPE_DIR, ScopeClassifier
     from retrieval.training.dependence import dialogues, save_gate, train_gate
     from retrieval.training.scope import save, train
@@ -176,8 +183,7 @@ def calibrate(
     corpus = _corpus(settings, faq, expansions)
     typer.echo(f"{len(corpus.faqs)} FAQs; searching {len(lines)} written lines and the expansions")
     examples = list(scope_examples(corpus, lines))
-    if (sellers := settings.path(_SELLERS)).is_file():
-        examples += asked_examples(corpus, read_questions(sellers))
+    examples += asked_examples(corpus, _sellers_questions(settings))
     if (queries := settings.path(_QUERIES)).is_file():
         examples += query_examples(corpus, read_expansions(queries))
     sample = _corpus(settings, settings.path(_SAMPLE), settings.path(_SAMPLE_EXPANSIONS))

@@ -48,7 +48,7 @@ def main() -> int:
     options = parser.parse_args()
     known = questions(BLOCK)
     # A number makes a question a new one: the caches answer none of them.
-    asked = iter(f"{question} {n}" for n in range(10_000) for question in known)
+    asked = (f"{question} {n}" for n in range(10_000) for question in known)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         servers = {
             name: stack.enter_context(started(Path(folder) / name, history=name == "with"))
