@@ -104,7 +104,8 @@ def _served(provider: str) -> Served:
             f"providers.endpoints.{provider}: has no alias_file; adapters are served under one"
         )
     registry = settings.path(endpoint.alias_file).parent
-    return Served(registry, endpoint.base_urls, endpoint.api_key.get_secret_value())
+    key = endpoint.api_key.get_secret_value()
+    return Served(registry, endpoint.base_urls, key, endpoint.adapters_mounted)
 
 
 def main() -> None:

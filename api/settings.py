@@ -197,6 +197,7 @@ class Endpoint(_Section):
     base_url: str | tuple[str, ...] = Field(description="several: a list, or separated by commas")
     model: str
     alias_file: Path | None = Field(None, description="says which adapter `model` stands for")
+    adapters_mounted: str = Field("", description="the adapters' folder as the servers see it, if elsewhere")
     api_key: SecretStr = SecretStr("")
     third_party: bool = Field(True, description="text leaves the operator's machines; needs an api_key")
     extra_body: dict[str, Any] = Field({}, description="added to every request; null removes a field")

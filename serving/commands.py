@@ -26,15 +26,19 @@ Servers = Annotated[
     list[str] | None,
     typer.Option("--server", help="URL of a vLLM, of each with several; by default those of the settings"),
 ]
-Mounted = Annotated[str, typer.Option(help="the adapters' folder as vLLM sees it, where that differs")]
+Mounted = Annotated[
+    str,
+    typer.Option(help="the adapters' folder as vLLM sees it, where that differs; by default the settings'"),
+]
 
 
 class Served(NamedTuple):
-    """Where a provider's adapters are, and the servers that answer with them."""
+    """Where a provider's adapters are, the servers that answer with them, and where those see them."""
 
     registry: Path
     base_urls: Sequence[str]
     api_key: str
+    mounted: str
 
 
 Locate = Callable[[str], Served]
@@ -129,7 +133,11 @@ def _adapters(locate: Locate, provider: str, urls: list[str] | None, mounted: st
 
     served = locate(provider)
     with open_adapters(
-        served.registry, urls or served.base_urls, api_key=served.api_key, mounted=mounted, by=_user()
+        served.registry,
+        urls or served.base_urls,
+        api_key=served.api_key,
+        mounted=mounted or served.mounted,
+        by=_user(),
     ) as adapters:
         yield adapters
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+import structlog
 from pydantic import SecretStr
 
 from api.errors import ApiError, Conflict, InvalidRequest, NotFound, ProviderError
@@ -21,30 +22,37 @@ if TYPE_CHECKING:
     from serving.errors import ServingError
     from serving.registry.pointer import Pointer
 
+log = structlog.get_logger(__name__)
 Change: TypeAlias = "Callable[[Adapters], Pointer]"
 
 # To load an adapter and to answer its prompt; and to say which there are.
 _MOVE_S, _LOOK_S = 120.0, 5.0
+# What files, canaries and servers say of themselves is English.
+_LOGGED = "이유는 서버 로그의 adapters_failed에 있습니다."
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """Where a provider's adapters are, and the servers that answer with them."""
+    """Where a provider's adapters are, the servers that answer with them, and where those see them."""
 
     provider: str
     alias: str
     folder: Path
     urls: tuple[str, ...]
     api_key: SecretStr
+    mounted: str
 
 
 def registries(settings: Settings) -> list[Registry]:
     """Of every provider with an alias. Raises `NotFound` where there is none."""
     found = [
-        Registry(name, each.model, settings.path(each.alias_file).parent, each.base_urls, each.api_key)
+        Registry(
+            name, each.model, settings.path(each.alias_file).parent, each.base_urls, each.api_key,
+            each.adapters_mounted,
+        )
         for name, each in settings.providers.endpoints.items()
         if each.alias_file is not None
-    ]
+    ]  # fmt: skip
     if not found:
         raise NotFound(
             "이 서버에는 어댑터를 쓰는 provider가 없습니다. "
@@ -90,10 +98,12 @@ def _opened(registry: Registry, *, by: str, timeout_s: float) -> Iterator[Adapte
     key = registry.api_key.get_secret_value()
     try:
         with open_adapters(
-            registry.folder, registry.urls, api_key=key, by=by, wait=False, timeout_s=timeout_s
-        ) as adapters:
+            registry.folder, registry.urls, api_key=key, mounted=registry.mounted, by=by, wait=False,
+            timeout_s=timeout_s,
+        ) as adapters:  # fmt: skip
             yield adapters
     except ServingError as exc:
+        log.warning("adapters_failed", provider=registry.provider, error=str(exc))
         raise _in_korean(registry, exc) from exc
     except OSError as exc:
         raise Conflict(
@@ -106,23 +116,23 @@ def _in_korean(registry: Registry, error: ServingError) -> ApiError:
     from serving.errors import AdapterError, CanaryFailed, PointerError, RegistryBusy, ServerFailed
 
     match error:
-        case ServerFailed(url=url, reason=reason):
+        case ServerFailed(url=url):
             return ProviderError(
                 registry.provider,
-                f"vLLM 서버 {url}에서 답을 받지 못해 아무것도 바꾸지 않았습니다({reason}). "
-                "서버가 켜져 있는지 확인해 주세요.",
+                f"vLLM 서버 {url}에서 답을 받지 못해 아무것도 바꾸지 않았습니다. "
+                f"서버가 켜져 있는지 확인해 주세요. {_LOGGED}",
             )
-        case CanaryFailed(name=name, reason=reason):
+        case CanaryFailed(name=name):
             return Conflict(
-                f"어댑터 {name}이(가) 학습을 마쳤을 때처럼 답하지 않아 올리지 않았습니다({reason})."
+                f"어댑터 {name}이(가) 학습을 마쳤을 때처럼 답하지 않아 올리지 않았습니다. {_LOGGED}"
             )
-        case AdapterError(name=name, reason=reason):
-            return Conflict(f"어댑터 {name}을(를) 쓸 수 없습니다({reason}).")
+        case AdapterError(name=name):
+            return Conflict(f"어댑터 {name}을(를) 쓸 수 없습니다. {_LOGGED}")
         case RegistryBusy():
             return Conflict(
                 "다른 사람이 지금 어댑터를 바꾸고 있습니다. 잠시 후 다시 시도해 주세요.", retry_after=5
             )
         case PointerError():
-            return Conflict(f"지금 답하는 어댑터를 적은 파일을 쓸 수 없습니다({error}).")
+            return Conflict(f"지금 답하는 어댑터를 적은 파일을 쓸 수 없습니다. {_LOGGED}")
         case _:
-            return Conflict(f"어댑터를 바꾸지 못했습니다({error}).")
+            return Conflict(f"어댑터를 바꾸지 못했습니다. {_LOGGED}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import structlog
 from pydantic import BaseModel, Field
 
 from api.adapters.registries import Registry, looking
@@ -9,6 +10,8 @@ from api.insights.models import ModelMeasures
 from serving.registry.card import Card
 from serving.registry.moves import Action, Move
 from serving.registry.pointer import Pointer
+
+log = structlog.get_logger(__name__)
 
 
 class AdapterView(BaseModel):
@@ -92,6 +95,9 @@ def look(registry: Registry) -> tuple[RegistryView, Pointer]:
     with looking(registry) as adapters:
         pointer, servers = adapters.pointer(), adapters.servers()
         found, moves = adapters.all(), adapters.moves()
+    for server in servers:
+        if server.error:
+            log.warning("adapter_server_away", url=server.url, error=server.error)
     away = any(server.error for server in servers)
     loaded = [server.loaded for server in servers]
     view = RegistryView(
@@ -102,7 +108,7 @@ def look(registry: Registry) -> tuple[RegistryView, Pointer]:
         servers=[
             ServerView(
                 url=server.url, base=server.base, loaded=sorted(server.loaded),
-                detail=f"vLLM 서버에 연결할 수 없습니다({server.error})." if server.error else "",
+                detail="vLLM 서버에 연결할 수 없습니다." if server.error else "",
             )
             for server in servers
         ],

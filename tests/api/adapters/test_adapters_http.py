@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -100,6 +101,8 @@ def test_what_cannot_be_done_says_why_in_korean_and_moves_nothing(
     def refused(response: httpx.Response, status: int, detail: str) -> None:
         assert response.status_code == status, response.text
         assert detail in response.json()["detail"]
+        # Reasons in English are for the log.
+        assert status == 422 or not re.search("[a-z]+ [a-z]+", response.json()["detail"])
 
     refused(client.post("/adapters/rollback"), 409, "되돌릴 것이 없습니다")
     refused(client.delete("/adapters/trial"), 409, "시험하고 있는 어댑터가 없습니다")
@@ -116,6 +119,23 @@ def test_what_cannot_be_done_says_why_in_korean_and_moves_nothing(
     assert vllm.loaded == {}
     assert client.post(f"/adapters/{first}/promote").status_code == 200
     refused(client.post(f"/adapters/{first}/trial"), 409, "이미 모든 대화에 답하고")
+
+
+def test_servers_load_adapters_from_where_they_see_them(
+    data_dir: Path, tmp_path: Path, registry: Path, names: tuple[str, str], vllm: Server
+) -> None:
+    shutil.copytree(data_dir / "index", tmp_path / "index")
+    elsewhere = settings(registry, vllm.url) | {f"{VLLM}ADAPTERS_MOUNTED": "/models/adapters"}
+    with serve(tmp_path, **elsewhere) as server, server.client() as client:
+        assert client.post(f"/adapters/{names[0]}/promote").status_code == 200
+    assert vllm.loaded.pop(names[0]) == f"/models/adapters/{names[0]}"
+    env = environment(tmp_path, **elsewhere)
+    for name, options, folder in (
+        (names[0], (), "/models/adapters"),
+        (names[1], ("--mounted", "/mnt"), "/mnt"),
+    ):
+        subprocess.run([*SMARTSTORE, "adapters", "load", name, *options], cwd=ROOT, env=env, check=True)
+        assert vllm.loaded[name] == f"{folder}/{name}"
 
 
 def test_both_sides_are_measured_from_when_the_trial_began(
