@@ -106,6 +106,15 @@ async def test_turn_slots_are_free_again_when_turns_have_ended(state: State) -> 
         await slots.enter(key, "t_4")
 
 
+async def test_a_turn_counts_before_its_record_is_written(embedded_state: State) -> None:
+    key, slots = Key("k_1", "앱", CHAT, concurrent_turns=1), TurnSlots(embedded_state, turn_s=60)
+    await slots.enter(key, "t_1")
+    with pytest.raises(TooMany):
+        await slots.enter(key, "t_2")
+    await slots.leave(key, "t_1")
+    await slots.enter(key, "t_2")
+
+
 async def test_turn_slots_of_lost_turns_expire(embedded_state: State) -> None:
     key, slots = Key("k_1", "앱", CHAT, concurrent_turns=1), TurnSlots(embedded_state, turn_s=0.2)
     await slots.enter(key, "t_1")

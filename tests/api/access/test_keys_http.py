@@ -92,6 +92,24 @@ def test_a_revoked_key_is_refused_within_seconds(closed: Live) -> None:
         wait_until(lambda: client.get("/providers", headers=headers).status_code == 401)
 
 
+def test_an_admin_makes_lists_and_revokes_keys(closed: Live) -> None:
+    admin = key(closed, "--scopes", "admin")
+    wanted = {"name": " 상담 앱 ", "scopes": ["chat", "raw"], "per_minute": 5, "concurrent_turns": 2}
+    with closed.client() as client:
+        made = client.post("/keys", json=wanted, headers=admin)
+        assert made.status_code == 201
+        shown = made.json()
+        mine = {"Authorization": f"Bearer {shown.pop('secret')}"}
+        assert shown | wanted | {"name": "상담 앱"} == shown
+        assert shown in client.get("/keys", headers=admin).json()
+        assert client.get("/providers", headers=mine).status_code == 200
+        assert client.get("/keys", headers=mine).status_code == 403
+        assert client.delete(f"/keys/{shown['id']}", headers=admin).status_code == 204
+        assert client.get("/providers", headers=mine).status_code == 401
+        assert client.delete(f"/keys/{shown['id']}", headers=admin).status_code == 404
+        assert client.post("/keys", json={"name": " "}, headers=admin).status_code == 422
+
+
 def test_an_open_server_takes_any_foreign_key_but_no_foreign_page(client: httpx.Client) -> None:
     assert client.get("/v1/models", headers={"Authorization": "Bearer EMPTY"}).status_code == 200
     assert client.get("/v1/models", headers={"Authorization": "Bearer ssk_no_such"}).status_code == 401

@@ -170,6 +170,9 @@ async def test_a_budget_counts_by_provider(embedded_state: State) -> None:
     budget = DailyBudget(embedded_state, answers=2)
     assert [await budget.spend("a") for _ in range(3)] == [True, True, False]
     assert await budget.spend("b")
+    keys = [key async for key in embedded_state.redis.scan_iter(match=embedded_state.key("budget", "*"))]
+    assert len(keys) == 2
+    assert all([0 < await embedded_state.redis.ttl(key) <= 86_400 * 2 for key in keys])
 
 
 def test_a_visitor_cannot_choose_who_answers(public: Live) -> None:
