@@ -35,10 +35,10 @@ class Visitors:
     """
 
     origins: Origins
-    key: str = ""
-    per_minute: int = 30
-    session_per_minute: int = 10
-    concurrent_turns: int = 4
+    key: str
+    per_minute: int
+    session_per_minute: int
+    concurrent_turns: int
 
     def is_for(self, text: str) -> bool:
         """Whether this `Authorization` is a visitor's: none, or the publishable key."""

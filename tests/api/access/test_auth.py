@@ -40,6 +40,19 @@ async def test_a_page_of_another_origin_may_not_ask(embedded_state: State, origi
         await access(embedded_state).identify(scope(origin=origin))
 
 
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("127.0.0.1:8000", "http://localhost:8000"),
+        ("localhost", "http://localhost"),
+        ("localhost:80", "http://localhost"),
+        ("localhost", "http://localhost:80"),
+    ],
+)
+async def test_a_page_of_this_server_may_ask(embedded_state: State, host: str, origin: str) -> None:
+    assert (await access(embedded_state).identify(scope(host=host, origin=origin))).id == "local"
+
+
 async def test_a_name_that_points_here_is_no_page_of_ours(embedded_state: State) -> None:
     rebound = scope(host="evil.example:8000", origin="http://evil.example:8000")
     with pytest.raises(Forbidden):

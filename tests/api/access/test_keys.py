@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from api.access.keys import Key, Keys, parse_scopes
+from api.access.keys import PREFIX, Key, Keys, parse_scopes
 from api.access.rate_limits import RateLimits, TurnSlots
 from api.errors import InvalidRequest, NotFound, StateUnavailable, TooMany
 from api.state.connection import State
@@ -49,6 +49,17 @@ async def test_keys_that_differ_are_unknown(embedded_state: State, spoil: object
     keys = Keys(embedded_state)
     _, text = await keys.create("앱", CHAT)
     assert await keys.recognise(spoil(text)) is None  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "sk-other", f"{PREFIX}abc", f"{PREFIX}a-b_c", f"{PREFIX}abc_{'x' * 128}"]
+)
+async def test_what_can_be_no_key_is_unknown_without_the_store(embedded_state: State, text: str) -> None:
+    for _ in range(100):
+        embedded_state.breaker.failed()
+    assert await Keys(embedded_state).recognise(text) is None
+    with pytest.raises(StateUnavailable):
+        await Keys(embedded_state).recognise(f"{PREFIX}abc_x")
 
 
 async def test_admin_key_of_the_settings_has_every_scope(embedded_state: State) -> None:
@@ -138,7 +149,10 @@ async def test_known_key_is_trusted_while_the_store_is_away(embedded_state: Stat
     keys._known[digest] = time.monotonic() - 30, key
     for _ in range(100):
         embedded_state.breaker.failed()
+    assert await keys.valid(key)
     assert await keys.recognise(text) == key
+    # To be asked for does not prolong it.
+    assert time.monotonic() - keys._known[digest][0] >= 30
     keys._known[digest] = time.monotonic() - 61, key
     with pytest.raises(StateUnavailable):
         await keys.recognise(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from api.access.keys import Keys
+from api.access.readers import Interrupted, Readers
+from api.state.connection import State
 from tests.api.access.test_keys_http import MINORS, key
 from tests.api.live import Live, parse, serve, smartstore
 from tests.api.providers.upstream import MODEL, Upstream, numbered, upstream_in_thread
@@ -52,6 +56,44 @@ def until(websocket: ClientConnection, *kinds: str) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(websocket.recv(timeout=60))
         if message["event"] in kinds:
             return message
+
+
+async def test_a_reader_is_told_that_the_process_ends_now_and_next(embedded_state: State) -> None:
+    readers = Readers(Keys(embedded_state))
+    with readers.reading() as reader:
+        waiting = asyncio.create_task(reader.wait(asyncio.Event().wait()))
+        await asyncio.sleep(0)
+        readers.dismiss_all()
+        with pytest.raises(Interrupted) as end:
+            await waiting
+        assert end.value.retryable
+        with pytest.raises(Interrupted):
+            await reader.wait(asyncio.Event().wait())
+
+
+async def test_a_piece_that_takes_too_long_by_itself_dismisses_nobody(embedded_state: State) -> None:
+    async def piece() -> None:
+        raise TimeoutError("its own")
+
+    with Readers(Keys(embedded_state)).reading() as reader, pytest.raises(TimeoutError, match="its own"):
+        await reader.wait(piece())
+
+
+async def test_an_end_waits_for_readers_and_for_idle_ones_only_where_it_is_told_to(
+    embedded_state: State,
+) -> None:
+    readers = Readers(Keys(embedded_state))
+    with readers.reading(idle=True):
+        await readers.gone(3600)
+        with readers.reading():
+            gone = asyncio.create_task(readers.gone(3600))
+            await asyncio.sleep(0)
+            assert not gone.done()
+        await gone
+        gone = asyncio.create_task(readers.gone(3600, idle=True))
+        await asyncio.sleep(0)
+        assert not gone.done()
+    await gone
 
 
 def test_asks_and_resumes_on_a_socket_count_like_requests(closed: Live) -> None:

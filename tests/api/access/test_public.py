@@ -179,6 +179,8 @@ def test_a_visitor_cannot_choose_who_answers(public: Live) -> None:
     with visitor(public, "192.0.2.60") as client:
         body: dict[str, Any] = {"question": MINORS, "provider": "extractive"}
         assert client.post("/chat", json=body).status_code == 403
+        admin = {"Authorization": f"Bearer {ADMIN}"}
+        assert ask(client, MINORS, headers=admin, provider="extractive")[-1].kind == "turn.completed"
 
 
 def test_an_idempotency_key_is_one_address_own(public: Live) -> None:
