@@ -222,7 +222,10 @@ def test_frames_follow_the_list(public: Live) -> None:
 
 
 def test_a_publishable_key_is_asked_of_pages_elsewhere(data_dir: Path) -> None:
-    with serve(data_dir, **PUBLIC, SMARTSTORE_PUBLIC__KEY="pk_shop") as server, server.client() as client:
+    with (
+        serve(data_dir, **PUBLIC, SMARTSTORE_PUBLIC__KEY="pk_shop") as server,
+        visitor(server, "192.0.2.92") as client,
+    ):
 
         def status(**headers: str) -> int:
             return client.get("/faqs/nobody", headers=headers).status_code
