@@ -1,21 +1,24 @@
 """Breaks the code on purpose, one small change at a time, and counts what the tests notice: `make mutate`.
 
-A sample of mutants is drawn with a fixed seed over the given folders. Each is tried in a copy of the
-repository, against the tests of its room and every test that imports its module. A mutant that no test
-notices is printed with its line. Needs the services that the tests need; takes about ten seconds a mutant.
+As many mutants are drawn of each folder, with a fixed seed. Each is tried in a copy of the repository,
+against every test that imports its module and those of its room; before a folder's first one, all its tests
+must pass on the copy. A mutant that no test notices is printed with its line. What was tried is kept in a
+file: a run that was interrupted goes on from there. Needs the services that the tests need.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +29,7 @@ _COMPARED = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==",
 _ARITHMETIC = {ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*")}
 # A mutant may make a loop endless: what takes so long has been noticed.
 _TIMEOUT_S = 240
+_FAILED = (1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,8 @@ class Mutant:
 
     def __str__(self) -> str:
         raw = (ROOT / self.path).read_bytes()
-        return f"{self.path}:{self.line}: {raw[self.start : self.end].decode()!r} -> {self.text!r}"
+        column = self.start - raw.rfind(b"\n", 0, self.start)
+        return f"{self.path}:{self.line}:{column}: {raw[self.start : self.end].decode()!r} -> {self.text!r}"
 
 
 def mutants(path: Path) -> Iterator[Mutant]:
@@ -113,61 +118,106 @@ def _executed(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def suite_of(path: Path) -> list[str]:
-    """The tests of the file's room, and those that import its module."""
+    """The tests of the file's room, or of the nearest room above, and those that import its module.
+
+    First those of the room that import it, which fail soonest; last the other rooms', which start servers.
+    """
     module = ".".join(path.with_suffix("").parts)
-    found = {str(test.relative_to(ROOT)) for test in (ROOT / "tests" / path.parent).glob("test_*.py")}
-    for test in (ROOT / "tests").rglob("test_*.py"):
-        if "browser" not in test.parts and f"{module} import" in test.read_text(encoding="utf-8"):
-            found.add(str(test.relative_to(ROOT)))
-    return sorted(found)
+    room: set[Path] = next(filter(None, (set(_tests(folder).glob("test_*.py")) for folder in path.parents)))
+    importers = {
+        test
+        for test in (ROOT / "tests").rglob("test_*.py")
+        if "browser" not in test.parts and f"{module} import" in test.read_text(encoding="utf-8")
+    }
+    ordered = [*sorted(room & importers), *sorted(room - importers), *sorted(importers - room)]
+    return [str(test.relative_to(ROOT)) for test in ordered]
+
+
+def _tests(folder: Path) -> Path:
+    return ROOT / "tests" / folder
+
+
+def status_of(tests: Iterable[str], tree: Path, *options: str, timeout_s: float | None = None) -> int:
+    """Pytest's exit status on `tree`, a copy of the repository; 1 where it takes too long.
+
+    What it prints is kept beside the copy. Nothing that it started goes on after it.
+    """
+    command = [sys.executable, "-m", "pytest", "-q", "--timeout=60", *options, *tests]
+    # A group of its own: a mutant may leave servers behind.
+    with (
+        (tree.parent / "pytest.txt").open("wb") as printed,
+        subprocess.Popen(
+            command, cwd=tree, stdout=printed, stderr=subprocess.STDOUT, start_new_session=True
+        ) as pytest,
+    ):
+        try:
+            return pytest.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return 1
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(pytest.pid, signal.SIGKILL)
 
 
 def noticed(mutant: Mutant, tree: Path) -> bool:
     """Whether a test fails while `tree`, a copy of the repository, holds the mutant."""
-    file, original = tree / mutant.path, (ROOT / mutant.path).read_text(encoding="utf-8")
-    tests = suite_of(mutant.path)
-    if not tests:
-        return False
+    file = tree / mutant.path
+    original = file.read_bytes()
     file.write_text(mutant.source(), encoding="utf-8")
     try:
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "--timeout=60", *tests]
-        ended = subprocess.run(command, cwd=tree, capture_output=True, timeout=_TIMEOUT_S)
-        return ended.returncode == 1 or ended.returncode == 2
-    except subprocess.TimeoutExpired:
-        return True
+        return status_of(suite_of(mutant.path), tree, "-x", timeout_s=_TIMEOUT_S) in _FAILED
     finally:
-        file.write_text(original, encoding="utf-8")
+        file.write_bytes(original)
+
+
+def drawn(folder: str, *, sample: int, seed: int) -> list[Mutant]:
+    """Mutants of a folder, in the order in which they are tried."""
+    files = (file.relative_to(ROOT) for file in sorted((ROOT / folder).rglob("*.py")))
+    every = [mutant for file in files for mutant in mutants(file)]
+    return random.Random(f"{seed} {folder}").sample(every, min(sample, len(every)))
 
 
 def main() -> int:
     """Prints the mutants that survive and the share killed by room; 1 where it is below `--least`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folders", nargs="*", default=FOLDERS)
-    parser.add_argument("--sample", type=int, default=200)
+    parser.add_argument("--sample", type=int, default=50, help="mutants of each folder")
     parser.add_argument("--seed", type=int, default=20261126)
     parser.add_argument("--least", type=float, default=0.0, help="the share that must be killed")
+    parser.add_argument("--kept", type=Path, default=ROOT / "var" / "mutate", help="remove it to begin anew")
     options = parser.parse_args()
-    files = [path for folder in options.folders for path in sorted((ROOT / folder).rglob("*.py"))]
-    every = [mutant for file in files for mutant in mutants(file.relative_to(ROOT))]
-    sample = random.Random(options.seed).sample(every, min(options.sample, len(every)))
+    tree = options.kept / "tree"
+    ignored = shutil.ignore_patterns(".git", ".venv*", "var", ".*_cache")
+    shutil.copytree(ROOT, tree, ignore=ignored, dirs_exist_ok=True)
+    file = options.kept / "tried.txt"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    outcomes = {what: outcome for outcome, _, what in (line.partition(" ") for line in lines)}
     killed, tried = Counter[str](), Counter[str]()
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "tree"
-        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv*", "var", ".*_cache"))
-        for number, mutant in enumerate(sample, 1):
-            room = "retrieval" if mutant.path.parts[0] == "retrieval" else "/".join(mutant.path.parts[:2])
-            tried[room] += 1
-            if noticed(mutant, tree):
-                killed[room] += 1
-            else:
-                print(f"survived {mutant}", flush=True)
-            if number % 10 == 0:
-                print(f"{number} of {len(sample)}, {killed.total() / number:.0%} killed", flush=True)
-    for room in sorted(tried):
-        print(f"{room}: {killed[room]} of {tried[room]} killed ({killed[room] / tried[room]:.0%})")
+    for folder in options.folders:
+        sample = drawn(folder, sample=options.sample, seed=options.seed)
+        suite = sorted({test for mutant in sample for test in suite_of(mutant.path)})
+        if folder not in outcomes:
+            if status_of(suite, tree):
+                print(f"{folder}: tests fail without a mutant: {tree.parent / 'pytest.txt'}", file=sys.stderr)
+                return 2
+            outcomes[folder] = _keep(file, "passed", folder)
+        for mutant in sample:
+            if str(mutant) not in outcomes:
+                outcomes[str(mutant)] = _keep(file, "killed" if noticed(mutant, tree) else "survived", mutant)
+            tried[folder] += 1
+            killed[folder] += outcomes[str(mutant)] == "killed"
+        print(f"{folder}: {killed[folder]} of {tried[folder]} killed ({killed[folder] / tried[folder]:.0%})")
     share = killed.total() / max(1, tried.total())
     print(f"seed {options.seed}: {killed.total()} of {tried.total()} killed ({share:.0%})")
     return 1 if share < options.least else 0
+
+
+def _keep(file: Path, outcome: str, what: object) -> str:
+    """Writes an outcome down, for a run that goes on after this one; returns it."""
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(f"{outcome} {what}\n")
+    print(outcome, what, flush=True)
+    return outcome
 
 
 if __name__ == "__main__":
