@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -189,6 +190,19 @@ def test_version_moves_with_settings_but_not_with_keys() -> None:
     assert answer_version(settings) != answer_version(settings.model_copy(update={"conversation": more}))
     assert answer_version(settings) != answer_version(with_openai(base_url="http://127.0.0.1/v1"))
     assert answer_version(settings) == answer_version(with_openai(api_key="다른 열쇠"))
+
+
+@pytest.mark.parametrize("file", ["api/turn.py", "retrieval/rank.py", "configs/prompts/chat.md"])
+def test_answers_belong_to_the_code_and_the_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    monkeypatch.setattr("api.conversation.answer_cache.ROOT", tmp_path)
+    monkeypatch.setattr("api.conversation.answer_cache.CONFIGS", tmp_path / "configs")
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text("하나")
+    before = answer_version(Settings())
+    (tmp_path / file).write_text("둘")
+    assert answer_version(Settings()) != before
 
 
 def test_repeated_question_over_http_says_that_it_was_cached(client: httpx.Client) -> None:

@@ -136,7 +136,7 @@ def test_an_answer_in_another_language_is_not_shown(answer: str) -> None:
     text = _text()
     assert _read(text, answer) == UNSURE
     assert text.ended
-    assert (text.verdict, text.finish("stop"), text.faults) == ("unsure", "stop", ["wrong_language"])
+    assert (text.verdict, text.finish("length"), text.faults) == ("unsure", "stop", ["wrong_language"])
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,19 @@ def test_context_finds_what_a_follow_up_leans_on(searcher: Searcher, resolver: C
     assert any("미성년자" in title and "서류" in title for title in _titles(resolution, 3))
 
 
+def test_context_turns_a_follow_up_towards_its_topic_and_no_further(
+    searcher: Searcher, resolver: ContextResolver
+) -> None:
+    question = "그럼 서류는 뭐가 필요해?"
+    memory = _after(searcher, MINORS)
+    asked = searcher.search(question).meaning
+    topic = searcher.search(memory.turns[0].standalone).hits[0].faq.question
+    said = searcher.search(topic).meaning
+    mixed = resolver.resolve(question, memory).result.meaning
+    assert mixed @ mixed == pytest.approx(1.0, abs=1e-3)
+    assert asked @ said < mixed @ said < mixed @ asked
+
+
 @pytest.mark.parametrize("question", ["언제까지 쓸 수 있어요?", "그건 누가 부담하나요?", "취소하면요?"])
 def test_context_recognises_follow_ups(searcher: Searcher, resolver: ContextResolver, question: str) -> None:
     assert resolver.resolve(question, _after(searcher, "쿠폰을 만드는 방법을 알려 주세요.")).followup

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.conversation.checks.attribution import source_of
 from api.conversation.checks.grounding import GroundingCheck, is_grounded
 from retrieval.corpus.faq import Faq, faq_id
 from retrieval.prompt import Passage
@@ -75,3 +76,16 @@ def test_the_cut_of_the_stream_changes_nothing(cuts: list[int], drop: bool) -> N
     shown = "".join(check.feed(ANSWER[a:b]) for a, b in pairwise(places)) + check.flush()
     assert check.ungrounded == ["3일 뒤에 됩니다.", "1. 배송비 7원을 냅니다."]
     assert shown == ("수수료는 5%입니다.[1] - 끝입니다." if drop else ANSWER)
+
+
+def test_an_answer_comes_from_the_passage_whose_words_and_figures_it_repeats() -> None:
+    other = "가입할 때 본인 명의의 통장 사본과 신분증을 준비해 주세요. 심사는 따로 안내해 드립니다."
+    said = "정산은 구매확정 다음 영업일에 됩니다. 수수료는 3.63%이며 반품 배송비는 3,000원입니다."
+    assert source_of(said, passages(other, SOURCE)) == 2
+    assert source_of(f"{said} [1]", passages(SOURCE, other)) == 1
+    # Another figure, as near a source, other words, too few of them, no passage at all.
+    assert source_of(said.replace("3.63", "3.36"), passages(other, SOURCE)) is None
+    assert source_of(said, passages(SOURCE, SOURCE)) is None
+    assert source_of(other, passages(SOURCE)) is None
+    assert source_of("정산은 다음 영업일에 됩니다.", passages(other, SOURCE)) is None
+    assert source_of(said, []) is None
