@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from api.conversation.checks.attribution import source_of
 from api.conversation.checks.grounding import GroundingCheck, is_grounded
+from api.conversation.opening import answer_rules
+from api.settings import ConversationSettings
 from retrieval.corpus.faq import Faq, faq_id
 from retrieval.prompt import Passage
 
@@ -76,6 +78,12 @@ def test_the_cut_of_the_stream_changes_nothing(cuts: list[int], drop: bool) -> N
     shown = "".join(check.feed(ANSWER[a:b]) for a, b in pairwise(places)) + check.flush()
     assert check.ungrounded == ["3일 뒤에 됩니다.", "1. 배송비 7원을 냅니다."]
     assert shown == ("수수료는 5%입니다.[1] - 끝입니다." if drop else ANSWER)
+
+
+@pytest.mark.parametrize(("ungrounded", "dropped"), [("flag", False), ("drop", True)])
+def test_the_settings_say_whether_such_sentences_are_shown(ungrounded: str, dropped: bool) -> None:
+    settings = ConversationSettings.model_validate({"ungrounded": ungrounded})
+    assert answer_rules(settings).drop_ungrounded is dropped
 
 
 def test_an_answer_comes_from_the_passage_whose_words_and_figures_it_repeats() -> None:

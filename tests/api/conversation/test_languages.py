@@ -36,7 +36,7 @@ KOREAN = (
 )
 
 
-@pytest.mark.parametrize(("question", "language"), FOREIGN.items())
+@pytest.mark.parametrize(("question", "language"), [*FOREIGN.items(), ("Where is it?", "en")])
 def test_languages_are_told_apart(question: str, language: str) -> None:
     assert language_of(question) == language
 

@@ -9,7 +9,7 @@ import pytest
 
 from api.conversation.memory import Memory
 from api.errors import NotFound, Overloaded, ProviderError
-from api.events import Delta, ProviderSwitched, TurnCompleted, TurnEvent, TurnFailed
+from api.events import Delta, ProviderSwitched, Source, Sources, TurnCompleted, TurnEvent, TurnFailed
 from api.observability.metrics import Metrics
 from api.state.connection import State
 from api.turns.answering import Answering
@@ -17,6 +17,7 @@ from api.turns.run import RunLimits, run_turn
 from api.turns.runners.base import TurnRequest
 from api.turns.saved import new_turn_id
 from api.turns.sessions import memory_of
+from api.turns.transcript import Transcript
 from tests.api.turns.turn_kit import ANSWER, OWNER, PIECES, Process, ScriptedConversation, process
 
 
@@ -55,6 +56,18 @@ async def run(
         signals=one.signals,
         limits=RunLimits(**limits),
     )
+
+
+def test_a_stopped_turn_cites_the_sources_that_it_showed() -> None:
+    transcript = Transcript(request_for("s_1"))
+    transcript.add(Delta(text="한도는 없습니다 [2]. 수수료는 [1] [7"))
+    assert (transcript.stopped().verdict, transcript.stopped().citations) == ("not_found", ())
+    known = [Source(n=n, faq_id=f"{n}", question="제목", score=1.0) for n in (1, 2)]
+    transcript.add(Sources(sources=tuple(known)))
+    transcript.add(Delta(text="]"))
+    end = transcript.stopped()
+    assert (end.verdict, end.citations, end.stopped) == ("answered", (2, 1), True)
+    assert end.answer == transcript.text
 
 
 async def test_second_run_of_a_finished_turn_does_nothing(embedded_state: State) -> None:
