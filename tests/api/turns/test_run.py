@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from api.conversation.memory import Memory
-from api.errors import NotFound, Overloaded, ProviderError
+from api.errors import Conflict, NotFound, Overloaded, ProviderError
 from api.events import Delta, ProviderSwitched, Source, Sources, TurnCompleted, TurnEvent, TurnFailed
 from api.observability.metrics import Metrics
 from api.state.connection import State
@@ -231,6 +231,25 @@ async def test_runner_refuses_above_its_bound_and_forgets_the_turn(embedded_stat
         assert (await one.turns.begin(again, **keys)).created
         await one.runner.start(again)
         assert shown(await one.events(again.turn_id)) == ANSWER
+        repeated = await one.turns.begin(request_for(session.session_id), **keys)
+        assert (repeated.turn_id, repeated.created) == (again.turn_id, False)
+        with pytest.raises(Conflict):
+            await one.turns.begin(request_for(session.session_id), **keys | {"fingerprint": "b"})
+
+
+async def test_an_end_is_for_the_owner_alone_and_only_when_it_has_come(embedded_state: State) -> None:
+    async with process(embedded_state, ScriptedConversation(pause_s=20)) as one:
+        session = await one.sessions.create(owner=OWNER)
+        turn_id = await one.ask(session.session_id)
+        with pytest.raises(Conflict):
+            await one.turns.ended(turn_id, owner=OWNER)
+        await one.runner.stop(turn_id)
+        *_, (_, final) = await one.events(turn_id)
+        assert await one.turns.ended(turn_id, owner=OWNER) == (session.session_id, final)
+        assert await one.turns.status(turn_id, owner=OWNER) == "stopped"
+        for look in (one.turns.ended, one.turns.status):
+            with pytest.raises(NotFound):
+                await look(turn_id, owner="k_other")
 
 
 async def test_drain_waits_then_closes_what_is_left(embedded_state: State) -> None:
