@@ -30,6 +30,8 @@ _ARITHMETIC = {ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), a
 # A mutant may make a loop endless: what takes so long has been noticed.
 _TIMEOUT_S = 240
 _FAILED = (1, 2)
+# What the rooms of the API do together: turns over HTTP.
+_TOGETHER = ("tests/api/web/test_chat_http.py", "tests/api/web/test_providers_route.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +122,7 @@ def _executed(node: ast.AST) -> Iterator[ast.AST]:
 def suite_of(path: Path) -> list[str]:
     """The tests of the file's room, or of the nearest room above, and those that import its module.
 
-    First those of the room that import it, which fail soonest; last the other rooms', which start servers,
-    and what all rooms of the API do together: turns over HTTP.
+    First those of the room that import it, which fail soonest; last the other rooms', which start servers.
     """
     module = ".".join(path.with_suffix("").parts)
     room: set[Path] = next(filter(None, (set(_tests(folder).glob("test_*.py")) for folder in path.parents)))
@@ -130,7 +131,7 @@ def suite_of(path: Path) -> list[str]:
         for test in (ROOT / "tests").rglob("test_*.py")
         if "browser" not in test.parts and f"{module} import" in test.read_text(encoding="utf-8")
     }
-    together = {ROOT / "tests/api/web/test_chat_http.py"} if path.parts[0] == "api" else set()
+    together = {ROOT / test for test in _TOGETHER} if path.parts[0] == "api" else set()
     elsewhere = (importers | together) - room
     ordered = [*sorted(room & importers), *sorted(room - importers), *sorted(elsewhere)]
     return [str(test.relative_to(ROOT)) for test in ordered]

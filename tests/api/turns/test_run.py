@@ -143,6 +143,7 @@ async def test_error_of_the_conversation_becomes_the_closing_event(embedded_stat
             assert isinstance(final, TurnFailed)
             assert final.code == code
             assert "비밀" not in final.message
+            assert final.retryable or code != "internal_error"
         turns = await one.turns.history(session.session_id, owner=OWNER)
         assert {turn.status for turn in turns} == {"failed"}
         assert memory_of(turns, 9).turns == ()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from api.errors import NotFound
 from api.events import Source, TurnCompleted
 from api.state.connection import State
 from api.turns.saved import SavedTurn, new_turn_id, now
@@ -72,3 +75,13 @@ async def test_sessions_remember_the_chosen_provider(embedded_state: State) -> N
     session_id = (await sessions.create(owner="a", provider="extractive")).session_id
     await sessions.choose_provider(session_id, "qwen", owner="a")
     assert (await sessions.get(session_id, owner="a")).provider == "qwen"
+
+
+async def test_a_session_is_changed_and_deleted_by_its_owner_alone(embedded_state: State) -> None:
+    sessions = Sessions(embedded_state)
+    session_id = (await sessions.create(owner="a", provider="extractive")).session_id
+    with pytest.raises(NotFound):
+        await sessions.choose_provider(session_id, "openai", owner="b")
+    with pytest.raises(NotFound):
+        await sessions.delete(session_id, owner="b")
+    assert (await sessions.get(session_id, owner="a")).provider == "extractive"
