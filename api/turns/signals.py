@@ -50,10 +50,6 @@ class Signals:
             future.set_result(reason)
         return True
 
-    def running(self) -> tuple[str, ...]:
-        """Ids of the turns that run in this process."""
-        return tuple(self._waiting)
-
     async def aclose(self) -> None:
         """Stops listening."""
         if self._task is not None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
 
 import structlog
 
 from api.errors import ApiError, Overloaded
-from api.events import TurnEvent
 from api.turns.answering import Answering
 from api.turns.records import TurnRecords
 from api.turns.run import RunLimits, run_turn
@@ -64,10 +62,6 @@ class InlineRunner:
         """Asks the turn to end, here or in another process."""
         self._signals.send(turn_id, "stopped")
         await self._turns.stop(turn_id)
-
-    def follow(self, turn_id: str, after: int = 0) -> AsyncGenerator[tuple[int, TurnEvent]]:
-        """Numbered events above `after` to the end (see `TurnRecords.follow`)."""
-        return self._turns.follow(turn_id, after)
 
     async def drain(self, timeout_s: float) -> None:
         """Refuses new turns, waits `timeout_s` seconds, then closes the rest as interrupted."""
