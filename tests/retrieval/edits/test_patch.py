@@ -54,6 +54,13 @@ def found(index: MemoryIndex | MilvusIndex, text: str) -> dict[str, float]:
     return dict(sorted(scores.items(), key=lambda item: -item[1]))
 
 
+def test_without_edits_the_corpus_is_the_file_s_own() -> None:
+    retired = {NEW_ID: Entry(NEW.question, NEW.answer, retired=True)}
+    assert merged(FILE, ASKED, {}) == (FILE, ASKED)
+    assert merged(FILE, ASKED, retired)[0].faqs == FILE.faqs
+    assert merged(FILE, ASKED, retired)[0].fingerprint != FILE.fingerprint
+
+
 def test_patched_index_finds_what_was_put_in_and_not_what_was_taken_out(uri: str) -> None:
     base = index_info(uri)
     before = open_index(uri, **NAMES)

@@ -41,6 +41,11 @@ def _faq(question: str, *categories: str) -> Faq:
             "등급은 무엇인가요? 언제 바뀌나요?",
             "등급은 무엇인지, 언제 바뀌는지 안내해드릴까요?",
         ),
+        (
+            "등급은 무엇인가요? 알려 주세요. 언제 바뀌나요?",
+            "“등급은 무엇인가요? 알려 주세요. 언제 바뀌나요?” 이런 경우 어떻게 하면 되는지 안내해드릴까요?",
+        ),
+        ("?", "? 안내해드릴까요?"),
     ],
 )
 def test_offer_fits_the_shape_of_the_title(question: str, offer: str) -> None:

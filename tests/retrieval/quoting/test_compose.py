@@ -133,6 +133,22 @@ def test_without_passages_there_is_nothing_to_say() -> None:
     assert compose("쿠폰", (), TOKENIZER) == []
 
 
+def test_a_second_passage_adds_what_the_first_lacks() -> None:
+    first = passage("반품은 반품관리 메뉴에서 접수합니다.")
+    said = "반품은 반품관리 메뉴에서 접수합니다. [1]"
+    coupons = "쿠폰은 혜택관리 메뉴에서 만듭니다.\n\n쿠폰 종류는 아래와 같습니다.\n· 상품 쿠폰\n· 배송 쿠폰"
+
+    def with_second(question: str, answer: str = coupons) -> str:
+        return answer_to(question, first, passage(answer, "쿠폰은 어디서 만드나요?", 2))
+
+    assert with_second("반품하면 쿠폰은 어떻게 되나요?") == f"{said}\n쿠폰은 혜택관리 메뉴에서 만듭니다. [2]"
+    assert with_second("쿠폰 종류") == f"{said}\n쿠폰 종류는 아래와 같습니다.\n· 상품 쿠폰\n· 배송 쿠폰 [2]"
+    assert with_second("반품 접수 메뉴") == said
+    # A list that is a picture, and more than an aside.
+    assert with_second("쿠폰 종류", "쿠폰 종류는 아래와 같습니다.") == said
+    assert with_second("쿠폰", f"쿠폰은 {'아주 ' * 140}많습니다.") == said
+
+
 def test_passages_keep_their_numbers() -> None:
     assert answer_to("쿠폰 메뉴", passage("쿠폰은 혜택관리에 있습니다.", n=3)).endswith("[3]")
 

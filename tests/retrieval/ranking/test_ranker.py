@@ -171,6 +171,27 @@ def test_fit_ranker_learns_from_labelled_questions_what_the_corpus_own_do_not_sh
     assert mixed.weights["unnamed"] > alone.weights["unnamed"] + 0.5
 
 
+class Outspoken:
+    """States the first number of each hit."""
+
+    def scores(self, legs: NDArray[np.float32]) -> NDArray[np.float32]:
+        return legs[:, 0]
+
+    def probabilities(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        return scores
+
+
+@pytest.mark.parametrize(
+    ("stated", "error"),
+    [([(0.9, True)] * 9 + [(0.9, False)], 0.0), ([(0.9, False), (0.1, True)], 0.9), ([(1.0, False)], 1.0)],
+)
+def test_calibration_error_is_how_far_what_is_stated_is_from_what_holds(
+    stated: list[tuple[float, bool]], error: float
+) -> None:
+    queries = [RankedQuery(np.array([[p], [0.0]]), np.array([right, False])) for p, right in stated]
+    assert calibration_error(Outspoken(), queries) == pytest.approx(error)
+
+
 def test_fit_ranker_converges() -> None:
     """Weights that one query more, or the order of queries, would move are no minimum."""
     queries = _queries(200)
