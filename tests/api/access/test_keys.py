@@ -124,6 +124,9 @@ async def test_a_turn_counts_before_its_record_is_written(embedded_state: State)
         await slots.enter(key, "t_2")
     await slots.leave(key, "t_1")
     await slots.enter(key, "t_2")
+    # Six seconds later there is still none: it never began.
+    await embedded_state.redis.zincrby(embedded_state.key("slots", key.id), -6000, "t_2")
+    await slots.enter(key, "t_3")
 
 
 async def test_turn_slots_of_lost_turns_expire(embedded_state: State) -> None:

@@ -65,8 +65,10 @@ def test_rank_in_context_steps_back_from_the_last_answer() -> None:
 def test_rank_in_context_keeps_the_last_answer_where_it_speaks_of_what_is_asked() -> None:
     before = _candidate("미성년자도 가입할 수 있나요?", 0.9, 9.0, answer="동의서 등 서류를 내면 됩니다.")
     near = _candidate("가입 서류는 어디로 보내나요?", 0.88, 8.8)
-    hits = rank_in_context([near, before], before=before.faq.id, asked=("서류", "필요"))
-    assert hits[0].faq.id == before.faq.id
+    candidates = [near, before, _candidate("로고는 어디서 올리나요?", 0.1, 0.0)]
+    for asked, first in ((("서류", "필요"), before), (("서류", "필요", "우편", "주소"), near)):
+        hits = rank_in_context(candidates, before=before.faq.id, asked=asked)
+        assert hits[0].faq.id == first.faq.id
 
 
 @pytest.mark.parametrize(
@@ -77,6 +79,7 @@ def test_rank_in_context_keeps_the_last_answer_where_it_speaks_of_what_is_asked(
         ("[쿠폰] 쿠폰 발급 방법", "쿠폰 발급 방법"),
         ("빠른정산이란 무엇인가요?", "빠른정산이란"),
         ("미성년자도 판매자로 가입할 수 있나요?", "미성년자도 판매자로 가입"),
+        ("할 수 있나요?", "할 수"),
     ],
 )
 def test_topic_is_the_short_form_of_a_title(title: str, topic: str) -> None:
