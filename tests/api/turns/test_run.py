@@ -253,7 +253,11 @@ async def test_an_end_is_for_the_owner_alone_and_only_when_it_has_come(embedded_
                 await look(turn_id, owner="k_other")
 
 
-async def test_drain_waits_then_closes_what_is_left(embedded_state: State) -> None:
+async def test_drain_waits_then_closes_what_is_left(
+    embedded_state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # They are told to end, and need not be cut off.
+    monkeypatch.setattr("api.turns.runners.inline.INTERRUPT_S", 3600)
     quick, slow = ScriptedConversation(pause_s=0.02), ScriptedConversation(pause_s=20)
     async with process(embedded_state, quick) as one, process(embedded_state, slow) as other:
         finishing, cut = await one.ask(""), await other.ask("")
@@ -264,6 +268,18 @@ async def test_drain_waits_then_closes_what_is_left(embedded_state: State) -> No
         assert final.code == "interrupted"
         with pytest.raises(Overloaded):
             await one.ask("")
+
+
+async def test_drain_leaves_no_turn_that_does_not_listen(
+    embedded_state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.turns.runners.inline.INTERRUPT_S", 0.0)
+    async with process(embedded_state, ScriptedConversation(pause_s=20)) as one:
+        turn_id = await one.ask("")
+        monkeypatch.setattr(one.signals, "send", lambda *_: True)
+        await one.runner.drain(0.0)
+        assert one.runner.running == 0
+        assert isinstance((await one.events(turn_id))[-1][1], TurnFailed)
 
 
 async def test_turn_stopped_before_it_runs_ends_at_once(embedded_state: State) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from retrieval.embedders.adapter import AdaptedEmbedder, Adapter, normalised
+from retrieval.embedders.base import Embeddings
 from retrieval.embedders.remembered import (
     decoded,
     encoded,
@@ -50,6 +53,24 @@ def test_questions_and_passages_are_kept_apart(tmp_path: Path) -> None:
         embedder.embed_queries(TEXTS)
         embedder.embed_passages(TEXTS)
     assert inner.embedded == TEXTS * 2
+
+
+class TwoSided(HashingEmbedder):
+    """Embeds a question otherwise than a passage."""
+
+    def embed_queries(self, texts: Sequence[str]) -> Embeddings:
+        return self._embed([f"질문: {text}" for text in texts])
+
+
+@pytest.mark.parametrize("kind", ["query", "passage"])
+def test_codes_are_those_of_questions_or_of_passages(
+    tmp_path: Path, kind: Literal["query", "passage"]
+) -> None:
+    with remembered(TwoSided(), tmp_path) as embedder:
+        codes = embedder.codes_of(kind, TEXTS)
+    direct = TwoSided().embed_queries(TEXTS) if kind == "query" else TwoSided().embed_passages(TEXTS)
+    found = decoded(np.stack([codes[text_key(kind, text)] for text in TEXTS]))
+    assert (found * normalised(direct.dense)).sum(axis=1) == pytest.approx([1.0] * 3, abs=1e-3)
 
 
 def test_what_was_embedded_before_a_failure_is_kept(tmp_path: Path) -> None:
