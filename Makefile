@@ -61,7 +61,11 @@ lint: $(VENV)/dev
 gates: $(VENV)/dev
 	$(BIN)/python -m tests.gates
 
-# Breaks a fixed sample of the code on purpose and prints the share that the tests notice; about half an hour.
+# Breaks a fixed sample of the code on purpose and prints the share that the tests notice: about 12 s a mutant;
+# a run that was interrupted goes on. MUTATE="api/access --sample 40 --seed 7" names folders, mutants of each, seed.
+# Of 40 mutants of each folder (seed 20261126) were noticed, before and after the tests that they asked for:
+# api/access 21 and 36, api/conversation 29 and 35, api/turns 21 and 33, retrieval 21 and 30. Of others, drawn
+# afterwards (seed 7, 12 of each), were noticed 9, 9, 6 and 6: that is the share to expect of code nobody looked at.
 mutate: $(VENV)/dev
 	$(BIN)/python -m tests.mutate $(MUTATE)
 

@@ -108,7 +108,9 @@ def test_an_admin_makes_lists_and_revokes_keys(closed: Live) -> None:
         assert client.get("/providers", headers=mine).status_code == 401
         assert client.delete(f"/keys/{shown['id']}", headers=admin).status_code == 404
         assert client.post("/keys", json={"name": " "}, headers=admin).status_code == 422
-        plain = client.post("/keys", json={"name": "앱", "per_minute": 0}, headers=admin).json()
+        unlimited = {"name": "앱", "per_minute": 0, "concurrent_turns": 0}
+        assert client.post("/keys", json=unlimited, headers=admin).status_code == 201
+        plain = client.post("/keys", json={"name": "앱"}, headers=admin).json()
         assert (plain["scopes"], plain["per_minute"], plain["concurrent_turns"]) == (["chat"], 0, 0)
 
 
