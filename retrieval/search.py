@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from time import perf_counter
 
 import numpy as np
@@ -123,6 +124,7 @@ class Searcher:
         return SearchResult(text, hits, query.dense, query.tokens, timings, index.fingerprint, plain, rarity)
 
 
+@lru_cache(maxsize=1 << 13)  # the titles of the last hits, above all
 def letters(text: str) -> str:
     """The text without spaces, punctuation and case: equal for two ways of typing one title."""
     return _NO_LETTERS.sub("", text).lower()
