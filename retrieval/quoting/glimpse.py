@@ -11,7 +11,7 @@ from itertools import accumulate
 
 from retrieval.corpus.list_markers import parse_line
 from retrieval.corpus.sentences import split_sentences
-from retrieval.quoting.blocks import ANNOUNCES, split_blocks
+from retrieval.quoting.blocks import missing_items, split_blocks
 
 # Below an unsure sentence, of 100 questions as sellers type 21: 11 of them find every fact in so much of the
 # likeliest FAQ, and no more in all of it. Two FAQs of 200 characters gave no more either (10).
@@ -21,14 +21,14 @@ GLIMPSE_CHARS = 240
 def glimpse(answer: str, most: int = GLIMPSE_CHARS) -> str:
     """The first sentences of an answer, of at most `most` characters; items of a list on their own lines.
 
-    It ends with `…` where the answer goes on, and never with a sentence that announces what is not there.
+    It ends with `…` where the answer goes on, and never behind a sentence that announces more than is there.
     """
     units = list(_units(answer))
     ends = accumulate(map(len, units))
     shown = [unit for unit, end in zip(units, ends, strict=True) if end <= most + 1]
     if len(shown) == len(units):
         return "".join(shown).strip()
-    while len(shown) > 1 and ANNOUNCES.search(shown[-1]):
+    while len(shown) > 1 and missing_items(shown):
         shown.pop()
     return f"{''.join(shown).strip() or units[0][: most + 1].strip()} …"
 

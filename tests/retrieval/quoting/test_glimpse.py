@@ -15,6 +15,7 @@ from retrieval.quoting.glimpse import GLIMPSE_CHARS, glimpse
         (20, "첫 문장은 짧습니다. 둘째 문장은 그보다 조금 더 깁니다.", "첫 문장은 짧습니다. …"),
         (19, "끝이 없는 한 문장이 이어지고 또 이어집니다", "끝이 없는 한 문장이 이어지고 또 …"),
         (30, "먼저 신청합니다.\n서류는 아래와 같습니다.\n· 사업자등록증과 통장 사본", "먼저 신청합니다. …"),
+        (36, "값을 정합니다. 두 가지 방법이 있습니다.\n· 선택형\n· 구매자가 직접 적음", "값을 정합니다. …"),
     ],
 )
 def test_glimpse_shows_whole_sentences_and_says_that_it_goes_on(most: int, answer: str, shown: str) -> None:
