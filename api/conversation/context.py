@@ -35,7 +35,7 @@ from retrieval.scope.wishes import wants_more, wants_something_else
 from retrieval.search import DEPTH, Searcher, SearchResult
 
 LIMIT = 10
-_LEANS, _SURELY = 0.65, 0.8
+_LEANS, _SURELY = 0.6, 0.8
 _SOFT, _HARD = (0.3, 0.25), (0.5, 0.5)
 _OWN_PLACE = 3
 _SURE_HIT = 0.5

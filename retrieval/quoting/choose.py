@@ -19,10 +19,10 @@ from retrieval.quoting.blocks import ANNOUNCES, Block, missing_items
 # Help pages say the main thing first: a short first block is always shown (+0.02 of the answers have every
 # fact, on both sets), and in the order of the others the first gets a bonus, each later one half of it.
 _OPENING_CHARS, _FIRST = 160, 0.3
-# What fits is shown whole, as almost nine of ten answers of the real FAQ are: with 700 the median answer to
-# sellers' questions has over 330 characters, for 0.01 more with every fact (docs/quality.md). Of a longer
+# What fits is shown whole, as almost nine of ten answers of the real FAQ are: with 640 the median answer to
+# sellers' questions has over 330 characters, for no more with every fact (docs/quality.md). Of a longer
 # one less is shown, unless blocks score nearly alike: a choice that is not clear is left to the reader.
-MOST_CHARS, _SURE_CHARS, _NEARLY = 640, 260, 0.75
+MOST_CHARS, _SURE_CHARS, _NEARLY = 560, 260, 0.75
 _REMARK, _FIGURE = 0.2, 0.2
 _ASKS_FIGURE = re.compile(r"언제|얼마|며칠|몇|기간|기한|수수료|금액|퍼센트|프로|%")
 _SAME_BELOW = re.compile(r"(?<=[은는] )(?:아래|다음)(?:와|과) 같습니다\.?$")

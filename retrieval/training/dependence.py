@@ -47,7 +47,7 @@ class AskedAfter:
     leans: bool
 
 
-def dialogues(corpus: HeldOut, *, count: int = 2700, seed: int = 7) -> list[AskedAfter]:
+def dialogues(corpus: HeldOut, *, count: int = 700, seed: int = 7) -> list[AskedAfter]:
     """Makes about `count` pairs, a third of them changes of topic."""
     rng = random.Random(seed)
     faqs = [faq for faq in corpus.faqs if corpus.expansions[faq.id]]
