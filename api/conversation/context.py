@@ -7,7 +7,6 @@ the memory of a session and the search; does not know events, storage or how a v
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from threading import Lock
 
@@ -32,7 +31,7 @@ from retrieval.scope.dependence import (
     undo_repeats,
 )
 from retrieval.scope.wishes import wants_more, wants_something_else
-from retrieval.search import DEPTH, Searcher, SearchResult
+from retrieval.search import DEPTH, Searcher, SearchResult, letters
 
 LIMIT = 10
 _LEANS, _SURELY = 0.6, 0.8
@@ -41,7 +40,6 @@ _OWN_PLACE = 3
 _SURE_HIT = 0.5
 _OFF_TOPIC, _OUTSIDE, _SURELY_OFF_TOPIC, _BARE = 0.45, 0.7, 0.9, 0.05
 _KEPT_TOPICS = 256
-_KEY = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +152,7 @@ class ContextResolver:
 
         That is a FAQ's own title (a follow-up that was clicked), or what is plainly not of the store.
         """
-        if raw.hits and _key(raw.hits[0].faq.question) == _key(question):
+        if raw.hits and letters(raw.hits[0].faq.question) == letters(question):
             return 0.0
         judged = self._scope.judge(question, raw, followup=False)
         elsewhere, bare = judged.probabilities["off_topic"], judged.probabilities["bare"]
@@ -174,7 +172,7 @@ class ContextResolver:
         ids = memory.turns[-1].suggested if memory.turns else ()
         for faq in self._searcher.index.get(ids).values() if ids else ():
             short = offer_text(faq, topic=faq.categories[-1] if faq.categories else "")
-            if _key(question) in (_key(faq.question), _key(offer_text(faq)), _key(short)):
+            if letters(question) in (letters(faq.question), letters(offer_text(faq)), letters(short)):
                 return faq
         return None
 
@@ -236,7 +234,3 @@ def _mean_direction(
 ) -> NDArray[np.float32]:
     mixed = question + np.float32(weight) * topic
     return (mixed / max(float(np.linalg.norm(mixed)), 1e-9)).astype(np.float32)
-
-
-def _key(text: str) -> str:
-    return _KEY.sub("", text).lower()
